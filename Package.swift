@@ -1,0 +1,122 @@
+// swift-tools-version: 6.3
+// SPDX-License-Identifier: Apache-2.0
+//
+// The layers, lowest first; arrows go down only (docs/architecture.md, checked by scripts/check-style).
+
+import PackageDescription
+
+/// The settings of every target of ours.
+let house: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),  // SE-0335: an existential is visible, since it costs
+    .enableUpcomingFeature("InternalImportsByDefault"),  // SE-0409: no C module leaks through an import
+    .enableUpcomingFeature("MemberImportVisibility"),  // SE-0444: what is used is imported
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),  // SE-0461: async code stays with its caller
+    .enableUpcomingFeature("InferIsolatedConformances"),  // SE-0470
+    .strictMemorySafety(),  // SE-0458: `unsafe` marks every pointer
+    .treatAllWarnings(as: .error),
+]
+
+func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: house)
+}
+
+func executable(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, swiftSettings: house)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: house)
+}
+
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let collections = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let orderedCollections = Target.Dependency.product(name: "OrderedCollections", package: "swift-collections")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "jackdaw",
+    products: [
+        .executable(name: "jackdaw-router", targets: ["Router"]),
+        .executable(name: "jackdaw-c2s", targets: ["C2S"]),
+        .executable(name: "jackdaw-sm", targets: ["SM"]),
+        .executable(name: "jackdawctl", targets: ["Ctl"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        // L0: C libraries, a module map each; only the named target above may import one.
+        .systemLibrary(name: "CExpat", pkgConfig: "expat", providers: [.apt(["libexpat1-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+        .systemLibrary(name: "CUnistring", providers: [.apt(["libunistring-dev"])]),
+
+        // L1: bytes.
+        library("XML", ["CExpat", nioCore, collections]),
+        library("TLS", ["COpenSSL", nioCore]),
+
+        // L2: the vocabulary of XMPP, credentials, configuration, rows.
+        library("XMPPCore", ["XML", "CUnistring", nioCore]),
+        library("SASL", ["XMPPCore", "COpenSSL", nioCore]),
+        library("Config", ["CYAML"]),
+        library("Storage", ["XMPPCore", "CPQ", nioCore, nioPosix, logging, collections]),
+
+        // L3: streams; what every process does.
+        library("XMPPStream", ["XML", "XMPPCore", "SASL", "TLS", nioCore, collections]),
+        library("Daemon", ["Config", nioCore, nioPosix, nioHTTP1, logging, lifecycle]),
+
+        // L4: both ends of a component link.
+        library("ComponentLink", ["XML", "XMPPCore", "XMPPStream", "SASL", nioCore, nioPosix, logging, collections]),
+
+        // L5: the processes and the tools.
+        executable(
+            "Router",
+            [
+                "XML", "XMPPCore", "XMPPStream", "SASL", "ComponentLink", "Config", "Daemon", nioCore, nioPosix, logging,
+                lifecycle, collections,
+            ]
+        ),
+        executable(
+            "C2S",
+            [
+                "XML", "XMPPCore", "XMPPStream", "SASL", "TLS", "Storage", "ComponentLink", "Config", "Daemon", nioCore,
+                nioPosix, logging, lifecycle, collections,
+            ]
+        ),
+        executable(
+            "SM",
+            [
+                "XML", "XMPPCore", "SASL", "Storage", "ComponentLink", "Config", "Daemon", nioCore, nioPosix, logging,
+                lifecycle, collections, orderedCollections,
+            ]
+        ),
+        executable(
+            "Ctl", ["XML", "XMPPCore", "ComponentLink", "Config", "Daemon", nioCore, nioPosix, logging, argumentParser]),
+
+        // Tests, one target per target, and the suites over real processes.
+        tests("XMLTests", ["XML", nioCore]),
+        tests("TLSTests", ["TLS", nioCore, nioPosix, nioEmbedded]),
+        tests("XMPPCoreTests", ["XMPPCore", "XML", nioCore]),
+        tests("SASLTests", ["SASL", "XMPPCore", nioCore]),
+        tests("ConfigTests", ["Config"]),
+        tests("StorageTests", ["Storage", "XMPPCore", nioCore, nioPosix, logging]),
+        tests("XMPPStreamTests", ["XMPPStream", "XMPPCore", "XML", nioCore]),
+        tests("DaemonTests", ["Daemon", "Config", nioCore, nioPosix, nioHTTP1, logging]),
+        tests("ComponentLinkTests", ["ComponentLink", "XMPPCore", "XML", "SASL", nioCore, nioPosix, nioEmbedded, logging]),
+        tests("RouterTests", ["Router", "ComponentLink", "XMPPCore", "XML", "Config", nioCore, nioEmbedded, logging]),
+        tests("C2STests", ["C2S", "ComponentLink", "XMPPStream", "XMPPCore", "XML", "SASL", "Config", nioCore, nioEmbedded, logging]),
+        tests("SMTests", ["SM", "ComponentLink", "XMPPCore", "XML", "Config", "Storage", nioCore, nioEmbedded, logging]),
+        tests("EndToEndTests", ["XML", "XMPPCore", "SASL", "TLS", "Config", nioCore, nioPosix]),
+    ]
+)
