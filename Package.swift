@@ -83,7 +83,8 @@ let package = Package(
         executable(
             "Router",
             [
-                "XML", "XMPPCore", "XMPPStream", "SASL", "ComponentLink", "Config", "Daemon", nioCore, nioPosix, logging,
+                "XML", "XMPPCore", "XMPPStream", "SASL", "ComponentLink", "Config", "Daemon", nioCore, nioPosix,
+                logging,
                 lifecycle, collections,
             ]
         ),
@@ -102,7 +103,9 @@ let package = Package(
             ]
         ),
         executable(
-            "Ctl", ["XML", "XMPPCore", "ComponentLink", "Config", "Daemon", nioCore, nioPosix, logging, argumentParser]),
+            "Ctl",
+            ["XML", "XMPPCore", "ComponentLink", "Config", "Daemon", nioCore, nioPosix, logging, argumentParser]
+        ),
 
         // Tests, one target per target, and the suites over real processes.
         tests("XMLTests", ["XML", nioCore]),
@@ -113,10 +116,19 @@ let package = Package(
         tests("StorageTests", ["Storage", "XMPPCore", nioCore, nioPosix, logging]),
         tests("XMPPStreamTests", ["XMPPStream", "XMPPCore", "XML", nioCore]),
         tests("DaemonTests", ["Daemon", "Config", nioCore, nioPosix, nioHTTP1, logging]),
-        tests("ComponentLinkTests", ["ComponentLink", "XMPPCore", "XML", "SASL", nioCore, nioPosix, nioEmbedded, logging]),
+        tests(
+            "ComponentLinkTests",
+            ["ComponentLink", "XMPPCore", "XML", "SASL", nioCore, nioPosix, nioEmbedded, logging]
+        ),
         tests("RouterTests", ["Router", "ComponentLink", "XMPPCore", "XML", "Config", nioCore, nioEmbedded, logging]),
-        tests("C2STests", ["C2S", "ComponentLink", "XMPPStream", "XMPPCore", "XML", "SASL", "Config", nioCore, nioEmbedded, logging]),
-        tests("SMTests", ["SM", "ComponentLink", "XMPPCore", "XML", "Config", "Storage", nioCore, nioEmbedded, logging]),
+        tests(
+            "C2STests",
+            ["C2S", "ComponentLink", "XMPPStream", "XMPPCore", "XML", "SASL", "Config", nioCore, nioEmbedded, logging]
+        ),
+        tests(
+            "SMTests",
+            ["SM", "ComponentLink", "XMPPCore", "XML", "Config", "Storage", nioCore, nioEmbedded, logging]
+        ),
         tests("EndToEndTests", ["XML", "XMPPCore", "SASL", "TLS", "Config", nioCore, nioPosix]),
     ]
 )
