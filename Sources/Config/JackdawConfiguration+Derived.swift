@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension JackdawConfiguration {
+    /// The main domain.
+    package var mainDomain: String { domains.first?.name ?? "localhost" }
+
+    /// The certificate chain and key of a domain.
+    package func certificateFiles(for domain: HostedDomain) -> (certificate: String, key: String) {
+        (
+            certificate: domain.certificate ?? "\(paths.certificates)/\(domain.name).pem",
+            key: domain.key ?? "\(paths.certificates)/\(domain.name).key"
+        )
+    }
+
+    /// Whether in-band registration is open at a domain.
+    package func allowsRegistration(at domain: String) -> Bool {
+        guard let hosted = domains.first(where: { $0.name == domain }) else { return false }
+        return hosted.registration ?? registration.enabled
+    }
+
+    /// Whether the suite runs its own PostgreSQL cluster.
+    package var hasPrivateDatabase: Bool { database.url == nil }
+
+    /// libpq's connection string for the SM.
+    package var smDatabase: Secret { database.url ?? privateCluster(role: "jackdaw_sm") }
+
+    /// libpq's connection string for C2S, whose role reads credentials only.
+    package var credentialsDatabase: Secret { database.credentialsURL ?? privateCluster(role: "jackdaw_c2s") }
+
+    /// The private cluster's socket is in `paths.run`.
+    private func privateCluster(role: String) -> Secret {
+        var host = ""
+        for character in paths.run.unicodeScalars {
+            if character == "'" || character == "\\" { host.unicodeScalars.append("\\") }
+            host.unicodeScalars.append(character)
+        }
+        return Secret("host='\(host)' dbname=jackdaw user=\(role)")
+    }
+
+    /// The file with the secret that a kind of process proves to the router; the router itself has none.
+    package func secretFile(for kind: ComponentKind) -> String? {
+        switch kind {
+        case .router: nil
+        case .c2s: secrets.c2s
+        case .sm: secrets.sm
+        case .ctl: secrets.ctl
+        }
+    }
+
+    /// The loopback HTTP port of an instance; 0: any free one.
+    package func httpPort(of instance: InstanceName) -> Int {
+        let base =
+            switch instance.kind {
+            case .router: http.routerPort
+            case .c2s: http.c2sPort
+            case .sm: http.smPort
+            case .ctl: 0
+            }
+        return base == 0 ? 0 : base + instance.number - 1
+    }
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension JackdawConfiguration {
+    /// The session manager.
+    package struct SM: Sendable, Equatable {
+        /// What happens when a resource is asked for that a session of the same user has (RFC 6120 §7.7.2.2).
+        package enum ResourceConflict: String, Sendable, CaseIterable {
+            /// The older session ends with `<conflict/>`.
+            case endOlder = "end-older"
+            /// The newer one is refused with `<conflict/>`.
+            case refuseNewer = "refuse-newer"
+            /// The newer one gets another resource.
+            case rename
+        }
+        package var resourceConflict = ResourceConflict.endOlder
+        package var limits = SMLimits()
+        /// The optional modules that are off.
+        package var disabledModules: Set<SMModule> = []
+
+        package init() {}
+
+        package func isEnabled(_ module: SMModule) -> Bool { !disabledModules.contains(module) }
+    }
+
+    /// The modules of the SM that may be turned off, under `sm.modules`.
+    package enum SMModule: String, Sendable, CaseIterable {
+        /// XEP-0160: messages wait for those who are away.
+        case offline
+        /// XEP-0191.
+        case blocking
+        /// XEP-0054, vcard-temp.
+        case vcard
+        /// XEP-0049.
+        case privateStorage = "private_storage"
+        /// XEP-0012.
+        case lastActivity = "last_activity"
+        /// XEP-0092.
+        case version
+        /// XEP-0202.
+        case time
+        /// XEP-0199: pings to the server; C2S pings on its own.
+        case ping
+        /// XEP-0157.
+        case contacts
+    }
+
+    /// What a user may cost the SM.
+    package struct SMLimits: Sendable, Equatable {
+        /// Messages that wait for a user; beyond it senders get `resource-constraint`.
+        package var offlineMessages = 1_000
+        package var rosterItems = 10_000
+        package var rosterGroups = 32
+        /// UTF-8 bytes of an item's name or one of its groups.
+        package var rosterNameBytes = 1_023
+        package var blockedAddresses = 2_000
+        package var vcardBytes = 256 << 10
+        package var privateStorageBytes = 256 << 10
+        package var sessionsPerUser = 50
+        /// Addresses that one session's directed presence may reach.
+        package var directedPresence = 1_000
+        /// Unacknowledged stanzas that are kept for a session; beyond it the session ends.
+        package var unacknowledgedStanzas = 10_000
+        package var unacknowledgedBytes = 16 << 20
+        package var accounts = 1_000_000
+
+        package init() {}
+    }
+}
