@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import COpenSSL
+internal import NIOCore
+
+/// What is known of a connection when its handshake is done.
+package struct TLSInfo: Sendable, Equatable {
+    /// As OpenSSL writes it: `TLSv1.3`.
+    package var version: String
+    package var cipher: String
+    /// The protocol that both agreed on (RFC 7301).
+    package var alpn: String?
+    /// The name that the client asked for (RFC 6066 §3).
+    package var serverName: String?
+    package var peerCertificate: CertificateInfo?
+}
+
+/// One `SSL*` and the buffers on both sides of it. No I/O: the handler feeds it and takes what is to be sent.
+@safe final class TLSConnection {
+    /// What a step of OpenSSL came to.
+    enum Step: Equatable {
+        case done
+        case needsInput
+        /// The peer sent close_notify.
+        case closed
+        case failed(String)
+    }
+
+    private let ssl: OpaquePointer
+    private let bio = ByteBufferBIO()
+    /// Held, since OpenSSL's callbacks reach it without a reference of their own.
+    private let context: TLSContext
+    private let isServer: Bool
+
+    init(context: TLSContext, domain: String?) throws(TLSError) {
+        self.context = context
+        guard let ssl = unsafe SSL_new(context.initialContext(domain: domain).pointer) else {
+            throw .library(ErrorQueue.takeFirst() ?? "no SSL")
+        }
+        unsafe self.ssl = ssl
+        switch context.role {
+        case .server:
+            isServer = true
+            unsafe SSL_set_accept_state(ssl)
+        case .client:
+            isServer = false
+            unsafe SSL_set_connect_state(ssl)
+            if let domain { unsafe COpenSSL_SSL_set_tlsext_host_name(ssl, domain) }
+        }
+        let raw = try unsafe bio.makeBIO()
+        unsafe SSL_set_bio(ssl, raw, raw)
+    }
+
+    deinit {
+        unsafe SSL_free(ssl)
+    }
+
+    func receive(_ buffer: ByteBuffer) { bio.receive(buffer) }
+
+    func takeOutbound() -> ByteBuffer? { bio.takeOutbound() }
+
+    func discardInbound() { bio.discardInbound() }
+
+    /// Goes on with the handshake as far as the input allows.
+    func handshake() -> Step {
+        ERR_clear_error()
+        return unsafe step(SSL_do_handshake(ssl))
+    }
+
+    /// Decrypts the next piece into a buffer.
+    func read(into buffer: inout ByteBuffer) -> Step {
+        ERR_clear_error()
+        var count = 0
+        let space = max(1_024, min(bio.unreadBytes + Int(unsafe SSL_pending(ssl)), 16_384))
+        let result = unsafe buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: space) { bytes in
+            count = Int(unsafe SSL_read(ssl, bytes.baseAddress, CInt(clamping: bytes.count)))
+            return max(0, count)
+        }
+        return result > 0 ? .done : step(CInt(clamping: count))
+    }
+
+    /// Encrypts all of a buffer.
+    func write(_ buffer: ByteBuffer) -> Step {
+        var rest = buffer
+        while rest.readableBytes > 0 {
+            ERR_clear_error()
+            var result: CInt = 0
+            unsafe rest.readWithUnsafeReadableBytes { bytes in
+                result = unsafe SSL_write(ssl, bytes.baseAddress, CInt(clamping: bytes.count))
+                return max(0, Int(result))
+            }
+            if result <= 0 { return step(result) }
+        }
+        return .done
+    }
+
+    /// Sends close_notify, once; nothing before the handshake is done or after a failure.
+    func close() {
+        ERR_clear_error()
+        guard unsafe SSL_is_init_finished(ssl) == 1 else { return }
+        unsafe SSL_shutdown(ssl)
+        ERR_clear_error()
+    }
+
+    var info: TLSInfo {
+        let certificate = unsafe SSL_get1_peer_certificate(ssl)
+        defer { unsafe X509_free(certificate) }
+        return unsafe TLSInfo(
+            version: SSL_get_version(ssl).map { unsafe String(cString: $0) } ?? "",
+            cipher: SSL_CIPHER_get_name(SSL_get_current_cipher(ssl)).map { unsafe String(cString: $0) } ?? "",
+            alpn: negotiatedProtocol,
+            serverName: SSL_get_servername(ssl, CInt(TLSEXT_NAMETYPE_host_name)).map { unsafe String(cString: $0) },
+            peerCertificate: certificate.map { unsafe CertificateInfo(certificate: $0) }
+        )
+    }
+
+    /// Keying material of RFC 5705. None in TLS 1.2 without the extended master secret: RFC 9266 §4.2 forbids it there.
+    func exporter(label: String, length: Int) -> [UInt8]? {
+        guard unsafe SSL_is_init_finished(ssl) == 1, length > 0, length <= 1_024 else { return nil }
+        if unsafe SSL_version(ssl) < TLS1_3_VERSION, unsafe COpenSSL_SSL_get_extms_support(ssl) != 1 { return nil }
+        var bytes = [UInt8](repeating: 0, count: length)
+        let labelBytes = label.utf8.count
+        // With an empty context, which in TLS 1.2 differs from none (RFC 5705 §4): RFC 9266 §2 wants the empty one.
+        let result = unsafe SSL_export_keying_material(ssl, &bytes, length, label, labelBytes, [], 0, 1)
+        return result == 1 ? bytes : nil
+    }
+
+    /// The hash of the server's certificate for `tls-server-end-point` (RFC 5929 §4.1).
+    func serverEndPoint() -> [UInt8]? {
+        if isServer {
+            return unsafe SSL_get_certificate(ssl).flatMap { unsafe CertificateInfo.serverEndPoint(of: $0) }
+        }
+        guard let certificate = unsafe SSL_get1_peer_certificate(ssl) else { return nil }
+        defer { unsafe X509_free(certificate) }
+        return unsafe CertificateInfo.serverEndPoint(of: certificate)
+    }
+
+    private var negotiatedProtocol: String? {
+        var name: UnsafePointer<UInt8>?
+        var length: CUnsignedInt = 0
+        unsafe SSL_get0_alpn_selected(ssl, &name, &length)
+        guard let name = unsafe name, length > 0 else { return nil }
+        return unsafe String(decoding: UnsafeBufferPointer(start: name, count: Int(length)), as: UTF8.self)
+    }
+
+    private func step(_ result: CInt) -> Step {
+        if result > 0 { return .done }
+        switch unsafe SSL_get_error(ssl, result) {
+        case SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE:
+            return .needsInput
+        case SSL_ERROR_ZERO_RETURN:
+            return .closed
+        default:
+            return .failed(ErrorQueue.takeFirst() ?? "connection closed")
+        }
+    }
+}
