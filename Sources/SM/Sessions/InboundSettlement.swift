@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The numbers of the stanzas that a session's client sent: received in order, settled in any order, reported as
+/// the unbroken run of settled ones (`docs/protocols.md` section 2, XEP-0198 §4).
+///
+/// | number n | `received(n)` |
+/// | --- | --- |
+/// | above all, or in a hole | `.new` |
+/// | received, still unsettled | `.duplicate` (it is settled when the first one is) |
+/// | settled | `.duplicate`, and the run is reported again |
+/// | more than `window` above the run, or 0 | `.refused` |
+///
+/// A pure value: no I/O, no time.
+struct InboundSettlement: Equatable, Sendable {
+    enum Reception: Equatable, Sendable {
+        case new
+        case duplicate
+        case refused
+    }
+
+    /// Every stanza up to this number is settled.
+    private(set) var run: UInt64 = 0
+    /// The value of `run` that was reported last.
+    private(set) var reported: UInt64 = 0
+    /// Received and not settled.
+    private var open: Set<UInt64> = []
+    /// Settled, but above a hole or an open one.
+    private var ahead: Set<UInt64> = []
+    private let window: UInt64
+
+    init(window: UInt64 = 65_536) {
+        self.window = window
+    }
+
+    /// How many stanzas are received and not settled.
+    var openCount: Int { open.count }
+
+    mutating func received(_ number: UInt64) -> Reception {
+        guard number > run else {
+            // The sender did not hear that it is settled: say it again.
+            if number > 0 { reported = min(reported, number - 1) }
+            return number > 0 ? .duplicate : .refused
+        }
+        guard number - run <= window else { return .refused }
+        if ahead.contains(number) { return .duplicate }
+        return open.insert(number).inserted ? .new : .duplicate
+    }
+
+    /// The stanza is delivered, stored or answered with an error. Numbers that are not open are ignored.
+    mutating func settled(_ number: UInt64) {
+        guard open.remove(number) != nil else { return }
+        guard number == run + 1 else {
+            ahead.insert(number)
+            return
+        }
+        run = number
+        while ahead.remove(run + 1) != nil { run += 1 }
+    }
+
+    /// The run, when it grew since the last report.
+    mutating func report() -> UInt64? {
+        guard run > reported else { return nil }
+        reported = run
+        return run
+    }
+
+    /// The `h` of XEP-0198 for counters that started after `base` stanzas.
+    func acknowledgement(since base: UInt64) -> UInt32 {
+        UInt32(truncatingIfNeeded: run >= base ? run - base : 0)
+    }
+}
