@@ -14,6 +14,10 @@ internal import COpenSSL
         var isKept = false
         defer { if !isKept { unsafe SSL_CTX_free(context) } }
         unsafe COpenSSL_SSL_CTX_set_min_proto_version(context, configuration.minimumVersion.number)
+        guard unsafe SSL_CTX_set_cipher_list(context, configuration.ciphers) == 1 else {
+            ErrorQueue.clear()
+            throw .library("no cipher in '\(configuration.ciphers)'")
+        }
         // Tickets are stateless; a cache here would only grow.
         unsafe COpenSSL_SSL_CTX_set_session_cache_off(context)
         unsafe SSL_CTX_set_num_tickets(context, 1)
@@ -72,7 +76,6 @@ internal import COpenSSL
         // An idle connection keeps no record buffers: 34 KB each.
         unsafe COpenSSL_SSL_CTX_set_mode(context, Int(SSL_MODE_RELEASE_BUFFERS | SSL_MODE_AUTO_RETRY))
         unsafe SSL_CTX_set_options(context, secureOptions)
-        unsafe SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES256:!aNULL:!eNULL:!SHA1")
         return unsafe context
     }
 

@@ -41,17 +41,21 @@ package final class TLSContext {
         /// The protocols accepted when a client offers any (RFC 7301); empty: ALPN is ignored.
         package var alpn: [String]
         package var minimumVersion: Version
+        /// OpenSSL's list for TLS 1.2; TLS 1.3 has good ones only.
+        package var ciphers: String
 
         package init(
             identities: [String: Identity],
             defaultDomain: String,
             alpn: [String] = [],
-            minimumVersion: Version = .tls12
+            minimumVersion: Version = .tls12,
+            ciphers: String = "ECDHE+AESGCM:ECDHE+CHACHA20"
         ) {
             self.identities = identities
             self.defaultDomain = defaultDomain
             self.alpn = alpn
             self.minimumVersion = minimumVersion
+            self.ciphers = ciphers
         }
     }
 

@@ -31,6 +31,8 @@ package enum TLSError: Error, Equatable, CustomStringConvertible {
 
 /// The thread's queue of OpenSSL errors.
 enum ErrorQueue {
+    static func clear() { ERR_clear_error() }
+
     /// Empties the queue and returns its first entry: the cause; the later ones are what followed from it.
     static func takeFirst() -> String? {
         let code = ERR_get_error()
