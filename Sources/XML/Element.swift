@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import NIOCore
-
 /// An XML element as a tree, for payloads that a handler needs to read or make.
 ///
 /// Names are namespace and local name; prefixes are an affair of the writer.
@@ -143,7 +141,7 @@ package struct Element: Sendable, Equatable {
     }
 
     package mutating func append(text: String) {
-        self.children.append(.text(text))
+        self.appendText(text)
     }
 
     private static func split(_ name: String) -> (namespace: String, name: String) {
@@ -152,25 +150,19 @@ package struct Element: Sendable, Equatable {
 }
 
 extension Element {
-    /// An element from a start tag that `StreamReader` read; attributes with foreign prefixes are resolved by the
-    /// tag's own declarations.
+    /// An element from a start tag as written; prefixes of attributes are resolved by the tag's own declarations.
     init(_ name: String, _ namespace: String, tagAttributes: [TagAttribute], children: [Node]) {
         self.init(name, namespace, children: children)
-        for attribute in tagAttributes {
-            self[attribute.name] = attribute.value
+        for attribute in tagAttributes where !attribute.name.utf8.starts(with: "xmlns:".utf8) {
+            guard let colon = attribute.name.utf8.firstIndex(of: UInt8(ascii: ":")) else {
+                self.attributes.append(Attribute(name: attribute.name, value: attribute.value))
+                continue
+            }
+            let prefix = String(attribute.name[..<colon])
+            let local = String(attribute.name[attribute.name.utf8.index(after: colon)...])
+            let namespace = prefix == "xml" ? Self.xmlNamespace : tagAttributes.value(of: "xmlns:" + prefix)
+            guard let namespace else { continue }
+            self.attributes.append(Attribute(namespace: namespace, name: local, value: attribute.value))
         }
-    }
-
-    /// Parses the content of an element.
-    package static func parseFragment(
-        _ bytes: ByteBuffer,
-        namespace: String,
-        limits: Limits = Limits()
-    ) throws(XMLParseError) -> [Node] {
-        []
-    }
-
-    /// Writes the element where `namespace` is the default namespace.
-    package func write(to buffer: inout ByteBuffer, inheriting namespace: String) {
     }
 }

@@ -41,6 +41,8 @@ package final class StreamReader {
         /// The root, or its default namespace, is not what is spoken here (RFC 6120 §4.9.3.10).
         case invalidNamespace
         case badNamespacePrefix
+        /// The root is not `stream` (RFC 6120 §4.9.3.1).
+        case badFormat
         case textOutsideStanza
         case stanzaTooLarge
         case tooDeep
