@@ -87,3 +87,69 @@ extension JackdawConfiguration {
         package init() {}
     }
 }
+
+extension JackdawConfiguration.C2S {
+    mutating func read(_ section: SectionReader) {
+        if let elements = section.list("listeners", of: "listeners") {
+            listeners = elements.map { node, path in
+                var listener = JackdawConfiguration.Listener(
+                    address: ListenAddress(host: "::", port: 5222),
+                    tls: .startTLS
+                )
+                let reader = SectionReader(node, path: path, collector: section.collector)
+                reader.address("address", &listener.address)
+                reader.choice("tls", &listener.tls)
+                if reader.peek("address") == nil {
+                    reader.collector.report(reader.mark, "a listener needs an 'address'")
+                }
+                reader.finish()
+                return listener
+            }
+        }
+        section.section("limits") { limits.read($0) }
+        section.section("timeouts") { timeouts.read($0) }
+        section.duration("resumption_time", &resumptionTime, in: .zero ... .seconds(86_400))
+    }
+}
+
+extension JackdawConfiguration.C2SLimits {
+    mutating func read(_ section: SectionReader) {
+        // RFC 6120 §13.12: no less than 10,000 bytes.
+        section.bytes("stanza_bytes_before_login", &stanzaBytesBeforeLogin, in: 10_000...1 << 20)
+        section.bytes("stanza_bytes", &stanzaBytes, in: 10_000...16 << 20)
+        section.bytes("tag_bytes", &tagBytes, in: 4 << 10...1 << 20)
+        section.integer("depth", &depth, in: 8...1_000)
+        section.integer("attributes", &attributes, in: 8...1_000)
+        section.integer("stanzas_per_second", &stanzasPerSecond, in: 1...1_000_000)
+        section.optionalInteger("stanza_burst", &stanzaBurst, in: 1...1_000_000)
+        section.bytes("bytes_per_second", &bytesPerSecond, in: 1 << 10...1 << 30)
+        section.optionalBytes("bytes_burst", &bytesBurst, in: 1 << 10...1 << 30)
+        section.bytes("output_bytes", &outputBytes, in: 64 << 10...1 << 30)
+        readConnectionLimits(section)
+        section.integer("login_failures", &loginFailures, in: 1...100)
+        section.integer("login_failures_per_account", &loginFailuresPerAccount, in: 1...1_000_000)
+        section.integer("login_failures_per_address", &loginFailuresPerAddress, in: 1...1_000_000)
+        section.duration("login_failure_period", &loginFailurePeriod, in: .seconds(1) ... .seconds(86_400))
+        section.integer("unsettled_stanzas", &unsettledStanzas, in: 10...1_000_000)
+    }
+
+    private mutating func readConnectionLimits(_ section: SectionReader) {
+        section.integer("connections", &connections, in: 1...1_000_000)
+        section.integer("connections_per_address", &connectionsPerAddress, in: 1...1_000_000)
+        section.integer("unauthenticated_connections", &unauthenticatedConnections, in: 1...1_000_000)
+        section.integer("unauthenticated_per_address", &unauthenticatedPerAddress, in: 1...1_000_000)
+        section.integer("ipv6_prefix", &ipv6Prefix, in: 16...128)
+        section.integer("handshakes", &handshakes, in: 1...100_000)
+    }
+}
+
+extension JackdawConfiguration.C2STimeouts {
+    mutating func read(_ section: SectionReader) {
+        section.duration("login", &login, in: .milliseconds(100) ... .seconds(300))
+        section.duration("ping_after", &pingAfter, in: .milliseconds(100) ... .seconds(86_400))
+        section.duration("ping", &ping, in: .milliseconds(100) ... .seconds(3_600))
+        section.duration("close", &close, in: .milliseconds(100) ... .seconds(60))
+        section.duration("write", &write, in: .milliseconds(100) ... .seconds(3_600))
+        section.duration("drain", &drain, in: .milliseconds(100) ... .seconds(60))
+    }
+}

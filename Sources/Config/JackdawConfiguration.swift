@@ -82,7 +82,7 @@ extension JackdawConfiguration {
         package init() {}
     }
 
-    /// The files with the secrets, each of mode 0600 (or readable by a group at most: 0640).
+    /// The files with the secrets, each of mode 0600.
     package struct SecretFiles: Sendable, Equatable {
         /// What C2S instances prove to the router.
         package var c2s = "secrets/router-c2s"
@@ -152,10 +152,12 @@ extension JackdawConfiguration {
         /// Whether a user may change the password and remove the account in-band.
         package var passwordChange = true
         package var accountRemoval = true
+        /// New accounts from one address.
         package var perAddress = 3
-        package var perAddressPeriod: Duration = .seconds(3600)
-        /// New accounts of the whole suite in `perAddressPeriod`.
+        /// New accounts from all addresses together.
         package var total = 100
+        /// The time that `perAddress` and `total` count over.
+        package var period: Duration = .seconds(3_600)
         package var passwordLengthMinimum = 8
 
         package init() {}

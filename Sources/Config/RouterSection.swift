@@ -58,3 +58,40 @@ package struct ListenAddress: Sendable, Equatable, CustomStringConvertible {
         host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]:\(port)" : "\(host):\(port)"
     }
 }
+
+extension JackdawConfiguration.Router {
+    mutating func read(_ section: SectionReader) {
+        section.address("listen", &listen)
+        section.section("limits") { limits.read($0) }
+    }
+}
+
+extension JackdawConfiguration.RouterLimits {
+    mutating func read(_ section: SectionReader) {
+        section.bytes("queue_bytes", &queueBytes, in: 1 << 20...1 << 30)
+        section.bytes("queue_high_water", &queueHighWater, in: 64 << 10...1 << 30)
+        section.bytes("internal_stanza_bytes", &internalStanzaBytes, in: 64 << 10...64 << 20)
+        section.bytes("stanza_bytes", &stanzaBytes, in: 10_000...16 << 20)
+        section.bytes("stanza_bytes_before_handshake", &stanzaBytesBeforeHandshake, in: 1 << 10...1 << 20)
+        section.integer("depth", &depth, in: 8...1_000)
+        section.integer("attributes", &attributes, in: 8...1_000)
+        section.integer("connections", &connections, in: 4...65_536)
+        section.integer("connections_per_address", &connectionsPerAddress, in: 1...65_536)
+        section.duration("handshake_timeout", &handshakeTimeout, in: .milliseconds(100) ... .seconds(300))
+        section.duration("keep_alive", &keepAlive, in: .seconds(1) ... .seconds(3_600))
+    }
+}
+
+extension JackdawConfiguration.Component {
+    mutating func read(_ section: SectionReader) {
+        section.texts("names", &names, of: "domain names", Quantity.domain)
+        section.path("secret_file", &secretFile)
+        section.boolean("internal", &isInternal)
+        section.boolean("default_route", &isDefaultRoute)
+        if section.peek("names") == nil || section.peek("secret_file") == nil {
+            section.collector.report(section.mark, "a component needs 'names' and 'secret_file'")
+        } else if names.isEmpty {
+            section.collector.report(at: section.fullPath("names"), "at least one name is expected")
+        }
+    }
+}

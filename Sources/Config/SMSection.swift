@@ -66,3 +66,34 @@ extension JackdawConfiguration {
         package init() {}
     }
 }
+
+extension JackdawConfiguration.SM {
+    mutating func read(_ section: SectionReader) {
+        section.choice("resource_conflict", &resourceConflict)
+        section.section("limits") { limits.read($0) }
+        section.section("modules") { modules in
+            for module in JackdawConfiguration.SMModule.allCases {
+                var isOn = isEnabled(module)
+                modules.boolean(module.rawValue, &isOn)
+                if isOn { disabledModules.remove(module) } else { disabledModules.insert(module) }
+            }
+        }
+    }
+}
+
+extension JackdawConfiguration.SMLimits {
+    mutating func read(_ section: SectionReader) {
+        section.integer("offline_messages", &offlineMessages, in: 0...1_000_000)
+        section.integer("roster_items", &rosterItems, in: 0...1_000_000)
+        section.integer("roster_groups", &rosterGroups, in: 0...1_000)
+        section.bytes("roster_name_bytes", &rosterNameBytes, in: 16...16 << 10)
+        section.integer("blocked_addresses", &blockedAddresses, in: 0...1_000_000)
+        section.bytes("vcard_bytes", &vcardBytes, in: 1 << 10...16 << 20)
+        section.bytes("private_storage_bytes", &privateStorageBytes, in: 1 << 10...16 << 20)
+        section.integer("sessions_per_user", &sessionsPerUser, in: 1...10_000)
+        section.integer("directed_presence", &directedPresence, in: 1...1_000_000)
+        section.integer("unacknowledged_stanzas", &unacknowledgedStanzas, in: 10...1_000_000)
+        section.bytes("unacknowledged_bytes", &unacknowledgedBytes, in: 64 << 10...1 << 30)
+        section.integer("accounts", &accounts, in: 1...1_000_000_000)
+    }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension JackdawConfiguration {
+    /// What one key cannot tell: values that do not go together.
+    func validate(_ issues: IssueCollector) {
+        validateDomains(issues)
+        validateComponents(issues)
+        if (database.url == nil) != (database.credentialsURL == nil) {
+            issues.report(
+                at: database.url == nil ? "database.credentials_url" : "database.url",
+                "database.url and database.credentials_url go together: two roles of one database"
+            )
+        }
+        if sasl.mechanisms.isEmpty { issues.report(at: "sasl.mechanisms", "at least one mechanism is expected") }
+        if c2s.listeners.isEmpty { issues.report(at: "c2s.listeners", "at least one listener is expected") }
+        validateOrder(issues)
+    }
+
+    private func validateDomains(_ issues: IssueCollector) {
+        var names: Set<String> = []
+        for (index, domain) in domains.enumerated() {
+            let path = "domains[\(index)]"
+            if !names.insert(domain.name).inserted {
+                issues.report(at: "\(path).name", "'\(domain.name)' is there twice")
+            }
+            if Self.isInternal(domain.name) {
+                issues.report(at: "\(path).name", "'\(Self.internalDomain)' is for our own processes")
+            }
+            if (domain.certificate == nil) != (domain.key == nil) {
+                let given = domain.certificate == nil ? "key" : "certificate"
+                issues.report(at: "\(path).\(given)", "certificate and key go together")
+            }
+        }
+    }
+
+    private func validateComponents(_ issues: IssueCollector) {
+        var names = Set(domains.map(\.name))
+        var defaultRoutes = 0
+        for (index, component) in components.enumerated() {
+            let path = "components[\(index)]"
+            for name in component.names {
+                if !names.insert(name).inserted { issues.report(at: "\(path).names", "'\(name)' has another owner") }
+                if Self.isInternal(name) && !component.isInternal {
+                    issues.report(at: "\(path).names", "'\(Self.internalDomain)' is for our own processes")
+                }
+            }
+            if component.isDefaultRoute { defaultRoutes += 1 }
+            if defaultRoutes > 1 && component.isDefaultRoute {
+                issues.report(at: "\(path).default_route", "another component has the default route")
+            }
+        }
+    }
+
+    private func validateOrder(_ issues: IssueCollector) {
+        if router.limits.queueHighWater > router.limits.queueBytes {
+            issues.report(at: "router.limits.queue_high_water", "must not exceed queue_bytes")
+        }
+        if router.limits.stanzaBytes > router.limits.internalStanzaBytes {
+            issues.report(at: "router.limits.stanza_bytes", "must not exceed internal_stanza_bytes")
+        }
+        if c2s.limits.stanzaBytesBeforeLogin > c2s.limits.stanzaBytes {
+            issues.report(at: "c2s.limits.stanza_bytes_before_login", "must not exceed stanza_bytes")
+        }
+        // A wrapper, a stamped `from` and escapes make a stanza longer on the way to the SM.
+        if c2s.limits.stanzaBytes > router.limits.internalStanzaBytes / 2 {
+            issues.report(at: "c2s.limits.stanza_bytes", "must not exceed half of router.limits.internal_stanza_bytes")
+        }
+    }
+
+    private static func isInternal(_ name: String) -> Bool {
+        name == internalDomain || name.hasSuffix("." + internalDomain)
+    }
+}

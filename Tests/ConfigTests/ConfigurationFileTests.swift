@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import Testing
+
+@testable import Config
+
+@Suite struct ConfigurationFileTests {
+    static func parse(_ text: String) throws -> JackdawConfiguration {
+        try ConfigurationFile.parse(Array(text.utf8), file: "j.yml", directory: "/d").configuration
+    }
+
+    @Test func everyKindOfValueIsRead() throws {
+        let read = try Self.parse(
+            """
+            domains:
+              - example.org
+              - {name: Example.NET, certificate: a.pem, key: /k.pem, registration: yes,
+                 contacts: {abuse: ["mailto:abuse@example.net"]}}
+            database: {url: "host=db", credentials_url: "host=db user=c"}
+            sasl: {mechanisms: [PLAIN], iterations: 20_000}
+            registration: {enabled: on, period: 90m}
+            router: {listen: "127.0.0.1:0"}
+            components:
+              - {names: [IRC.example.org], secret_file: s, internal: true, default_route: true}
+            c2s:
+              listeners: [{address: "[::1]:0", tls: direct}]
+              limits: {stanza_burst: 7, bytes_burst: 2 MiB}
+              resumption_time: 0
+            sm: {resource_conflict: rename, modules: {vcard: false}}
+            log: {level: debug, format: json}
+            """
+        )
+        #expect(read.domains.map(\.name) == ["example.org", "example.net"])
+        #expect(read.certificateFiles(for: read.domains[1]) == (certificate: "/d/a.pem", key: "/k.pem"))
+        #expect(read.allowsRegistration(at: "example.net"))
+        #expect(read.domains[1].contacts.fields.map(\.name) == ["abuse-addresses"])
+        #expect(read.smDatabase.revealed == "host=db")
+        #expect(read.credentialsDatabase.revealed == "host=db user=c")
+        #expect(!read.hasPrivateDatabase)
+        #expect(read.sasl.mechanisms == [.plain])
+        #expect(read.sasl.iterations == 20_000)
+        #expect(read.registration.period == .seconds(5_400))
+        #expect(read.router.listen == ListenAddress(host: "127.0.0.1", port: 0))
+        #expect(read.components.first?.names == ["irc.example.org"])
+        #expect(read.components.first?.secretFile == "/d/s")
+        #expect(read.c2s.listeners.first?.address.description == "[::1]:0")
+        #expect(read.c2s.limits.effectiveStanzaBurst == 7)
+        #expect(read.c2s.limits.effectiveBytesBurst == 2 << 20)
+        #expect(read.c2s.resumptionTime == .zero)
+        #expect(!read.sm.isEnabled(.vcard) && read.sm.isEnabled(.ping))
+        #expect(read.log.format == .json)
+    }
+
+    @Test(
+        arguments: [
+            ("0", 0), ("512", 512), ("1KiB", 1_024), ("64 KiB", 65_536), ("2MiB", 2 << 20), ("1GiB", 1 << 30),
+            ("7B", 7),
+            ("9223372036854775807", Int.max), ("9223372036854775808", nil), ("99999999999GiB", nil), ("-1", nil),
+            ("", nil), ("KiB", nil), ("1.5KiB", nil), ("1KB", nil), ("_1", nil), ("1_000", 1_000),
+        ] as [(String, Int?)]
+    )
+    func sizesAreWrittenWithUnits(_ text: String, _ expected: Int?) {
+        #expect(Quantity.bytes(text) == expected)
+    }
+
+    @Test(
+        arguments: [
+            ("0", .zero), ("30", .seconds(30)), ("500ms", .milliseconds(500)), ("10m", .seconds(600)),
+            ("1h", .seconds(3_600)),
+            ("7d", .seconds(604_800)), ("1 s", .seconds(1)), ("9223372036854775807d", nil), ("1w", nil), ("s", nil),
+            ("-1s", nil),
+        ] as [(String, Duration?)]
+    )
+    func timesAreWrittenWithUnits(_ text: String, _ expected: Duration?) {
+        #expect(Quantity.duration(text) == expected)
+    }
+
+    @Test(
+        arguments: [
+            ("127.0.0.1:5347", "127.0.0.1:5347"), ("[::]:5222", "[::]:5222"), ("0.0.0.0:0", "0.0.0.0:0"),
+            ("::1:5222", nil), ("127.0.0.1", nil), ("[::1]", nil), ("127.0.0.1:65536", nil), ("127.0.0.1:", nil),
+            ("127.0.0.1:+1", nil), (":5222", nil), ("", nil), ("[]:1", nil), ("[:1", nil),
+        ] as [(String, String?)]
+    )
+    func addressesAreLiterals(_ text: String, _ expected: String?) {
+        #expect(ListenAddress(parsing: text)?.description == expected)
+    }
+
+    @Test(
+        arguments: [
+            ("c2s-1", "c2s-1.jackdaw.internal"), ("sm-12", "sm-12.jackdaw.internal"), ("c2s", nil), ("c2s-0", nil),
+            ("c2s-01", nil), ("c2s--1", nil), ("x-1", nil), ("c2s-1000", nil), ("", nil), ("-", nil),
+        ] as [(String, String?)]
+    )
+    func instanceNamesHaveAKindAndANumber(_ text: String, _ expected: String?) {
+        #expect(InstanceName(text)?.routerName == expected)
+    }
+
+    @Test func instancesCountUpFromTheBasePort() {
+        var configuration = JackdawConfiguration()
+        #expect(configuration.httpPort(of: InstanceName(kind: .c2s, number: 3)) == 15_202)
+        configuration.http.c2sPort = 0
+        #expect(configuration.httpPort(of: InstanceName(kind: .c2s, number: 3)) == 0)
+    }
+
+    @Test func fileThatIsNamedMustExist() {
+        #expect(throws: ConfigurationError.self) { _ = try ConfigurationFile.load(argument: "/nonexistent/j.yml") }
+        #expect(throws: ConfigurationError.self) { _ = try ConfigurationFile.load(argument: "/") }
+    }
+}
+
+@Suite struct SecretTests {
+    static func file(_ text: String, mode: mode_t, _ body: (String) throws -> Void) throws {
+        var template = Array("/tmp/jackdaw-secret-XXXXXX".utf8CString)
+        let descriptor = unsafe mkstemp(&template)
+        try #require(descriptor >= 0)
+        let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        defer { unsafe unlink(path) }
+        let bytes = Array(text.utf8)
+        _ = unsafe write(descriptor, bytes, bytes.count)
+        fchmod(descriptor, mode)
+        close(descriptor)
+        try body(path)
+    }
+
+    @Test func firstLineOfAPrivateFileIsTheSecret() throws {
+        try Self.file("s3cret\nrest\n", mode: 0o600) { path in
+            let secret = try Secret.load(file: path)
+            #expect(secret.revealed == "s3cret")
+        }
+    }
+
+    @Test(arguments: [0o644, 0o640, 0o604, 0o620, 0o666] as [mode_t])
+    func fileThatOthersMayReadIsRefused(_ mode: mode_t) throws {
+        try Self.file("s3cret", mode: mode) { path in
+            #expect(throws: SecretFileError.tooOpen(path: path, mode: "0" + String(mode, radix: 8))) {
+                _ = try Secret.load(file: path)
+            }
+        }
+    }
+
+    @Test func emptyOrHugeFileIsRefused() throws {
+        try Self.file("\n", mode: 0o600) { path in
+            #expect(throws: SecretFileError.empty(path: path)) { _ = try Secret.load(file: path) }
+        }
+        try Self.file(String(repeating: "x", count: 5_000), mode: 0o600) { path in
+            #expect(throws: SecretFileError.tooLong(path: path)) { _ = try Secret.load(file: path) }
+        }
+    }
+
+    @Test func secretIsNeverPrinted() {
+        let secret = Secret("hunter2")
+        var dumped = ""
+        dump([secret], to: &dumped)
+        for text in ["\(secret)", String(reflecting: secret), "\(Optional(secret) as Any)", dumped] {
+            #expect(!text.contains("hunter2"), "\(text)")
+        }
+    }
+}
