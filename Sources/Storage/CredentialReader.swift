@@ -30,6 +30,28 @@ package struct CredentialReader {
 
     /// The credentials of a user, one for each hash; empty for a user that does not exist.
     package func credentials(local: String, domain: String) -> EventLoopFuture<[CredentialRow]> {
-        database.eventLoop.makeFailedFuture(DatabaseError.unavailable)
+        let statement = Self.statement
+        return database.query(statement, [.text(local), .text(domain)], on: .read).flatMapThrowing { rows in
+            try rows.map { row in
+                guard let hash = row.text(0), let iterations = row.int(1), let salt = row.bytes(2),
+                    let storedKey = row.bytes(3), let serverKey = row.bytes(4)
+                else { throw DatabaseError.unexpectedResult(statement: statement.name) }
+                return CredentialRow(
+                    hash: hash,
+                    iterations: Int(iterations),
+                    salt: Array(salt.readableBytesView),
+                    storedKey: Array(storedKey.readableBytesView),
+                    serverKey: Array(serverKey.readableBytesView)
+                )
+            }
+        }
     }
+
+    private static let statement = Statement(
+        "read_credentials",
+        """
+        SELECT hash, iterations, salt, stored_key, server_key FROM credentials
+        WHERE local = $1 AND domain = $2 ORDER BY hash
+        """
+    )
 }
