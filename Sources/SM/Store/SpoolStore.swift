@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import NIOCore
+import Storage
+import XMPPCore
+
+/// A message to keep for a user.
+struct SpoolEntry: Sendable {
+    var user: BareJID
+    /// The stable id of the stanza: keeping it twice keeps it once.
+    var stableID: String
+    /// When it arrived (XEP-0203), in microseconds since 1970 UTC.
+    var stored: Int64
+    var stanza: ByteBuffer
+}
+
+/// What became of a ``SpoolEntry``.
+enum SpoolOutcome: Sendable, Equatable {
+    /// The message is kept, now or since an earlier call with the same stable id.
+    case stored
+    /// The user has as many messages as the quota allows.
+    case full
+    case noSuchUser
+}
+
+/// A message that waits for its user.
+struct SpoolRow: Sendable, Equatable {
+    /// Rises in the order of storing; names the row to ``SpoolStore/delete(_:of:)``.
+    var id: Int64
+    var stableID: String
+    /// Microseconds since 1970 UTC.
+    var stored: Int64
+    var stanza: ByteBuffer
+}
+
+/// Messages that wait for their user (XEP-0160), in the order in which they were stored.
+struct SpoolStore {
+    let database: Database
+
+    /// Keeps a message, unless the user has `quota` of them. What is appended in one turn of the loop, and what waits
+    /// for the transaction before it, is committed together.
+    func append(_ entry: SpoolEntry, quota: Int) -> EventLoopFuture<SpoolOutcome> {
+        let values: [DatabaseValue] = [
+            .text(entry.stableID), .int(entry.stored), .buffer(entry.stanza), .int(Int64(quota)),
+        ]
+        return database.query(.appendToSpool, entry.user.key + values, on: entry.user.lane).map { rows in
+            switch rows.first?.int(0) {
+            case .some(0): .stored
+            case .some: .full
+            case nil: .noSuchUser
+            }
+        }
+    }
+
+    /// A page of the messages of a user, oldest first, after the given id.
+    func load(_ user: BareJID, after id: Int64 = 0, limit: Int = 100) -> EventLoopFuture<[SpoolRow]> {
+        database.rows(.loadSpool, for: user, [.int(id), .int(Int64(limit))]) { row in
+            guard let id = row.int(0), let stableID = row.text(1), let stored = row.microseconds(2),
+                let stanza = row.bytes(3)
+            else { return nil }
+            return SpoolRow(id: id, stableID: stableID, stored: stored, stanza: stanza)
+        }
+    }
+
+    /// Deletes messages by id and gives how many there were; those that are gone already are no error.
+    func delete(_ ids: [Int64], of user: BareJID) -> EventLoopFuture<Int> {
+        database.change(.deleteFromSpool, for: user, [.texts(ids.map { String($0) })])
+    }
+
+    /// Deletes messages by stable id and gives how many there were.
+    func delete(stableIDs: [String], of user: BareJID) -> EventLoopFuture<Int> {
+        database.change(.deleteFromSpoolByStableID, for: user, [.texts(stableIDs)])
+    }
+
+    /// How many messages wait for a user.
+    func count(_ user: BareJID) -> EventLoopFuture<Int> {
+        database.rows(.countSpool, for: user) { $0.int(0) }.map { Int($0.first ?? 0) }
+    }
+}
+
+extension Statement {
+    /// One row for a user that exists: 0 for a message that is kept, 1 for a spool that is full.
+    ///
+    /// The quota is checked by looking whether there is a row number `$6`: cheap while the spool is short.
+    fileprivate static let appendToSpool = Statement(
+        "append_to_spool",
+        isRepeatable: true,
+        """
+        WITH u AS (
+            SELECT id FROM users WHERE local = $1 AND domain = $2
+        ), known AS (
+            SELECT FROM u JOIN spool s ON s.user_id = u.id AND s.stable_id = $3
+        ), new AS (
+            INSERT INTO spool (user_id, stable_id, stored, size, stanza)
+            SELECT id, $3, to_timestamp($4::bigint / 1000000.0), octet_length($5::bytea), $5::bytea FROM u
+            WHERE (SELECT count(*) FROM (SELECT FROM spool s WHERE s.user_id = u.id LIMIT $6::bigint) c) < $6::bigint
+            ON CONFLICT DO NOTHING
+            RETURNING id
+        )
+        SELECT CASE WHEN EXISTS (SELECT FROM new) OR EXISTS (SELECT FROM known) THEN 0 ELSE 1 END FROM u
+        """
+    )
+    fileprivate static let loadSpool = Statement(
+        "load_spool",
+        isRepeatable: true,
+        """
+        SELECT s.id, s.stable_id, s.stored, s.stanza FROM spool s JOIN users u ON u.id = s.user_id
+        WHERE u.local = $1 AND u.domain = $2 AND s.id > $3 ORDER BY s.id LIMIT $4
+        """
+    )
+    fileprivate static let deleteFromSpool = Statement(
+        "delete_from_spool",
+        isRepeatable: true,
+        """
+        DELETE FROM spool s USING users u
+        WHERE u.local = $1 AND u.domain = $2 AND s.user_id = u.id AND s.id = ANY ($3::bigint[])
+        """
+    )
+    fileprivate static let deleteFromSpoolByStableID = Statement(
+        "delete_from_spool_by_stable_id",
+        isRepeatable: true,
+        """
+        DELETE FROM spool s USING users u
+        WHERE u.local = $1 AND u.domain = $2 AND s.user_id = u.id AND s.stable_id = ANY ($3::text[])
+        """
+    )
+    fileprivate static let countSpool = Statement(
+        "count_spool",
+        isRepeatable: true,
+        """
+        SELECT count(*) FROM spool s JOIN users u ON u.id = s.user_id WHERE u.local = $1 AND u.domain = $2
+        """
+    )
+}
