@@ -46,6 +46,7 @@ let package = Package(
         .executable(name: "jackdaw-c2s", targets: ["C2S"]),
         .executable(name: "jackdaw-sm", targets: ["SM"]),
         .executable(name: "jackdawctl", targets: ["Ctl"]),
+        .executable(name: "jackdaw-load", targets: ["Load"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -106,6 +107,8 @@ let package = Package(
             "Ctl",
             ["XML", "XMPPCore", "ComponentLink", "Config", "Daemon", nioCore, nioPosix, logging, argumentParser]
         ),
+
+        executable("Load", ["XML", "SASL", "TLS", nioCore, nioPosix, argumentParser]),
 
         // Tests, one target per target, and the suites over real processes.
         tests("XMLTests", ["XML", nioCore]),
