@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Logging
+import NIOCore
+import XML
+import XMPPCore
+
+/// One connection of an `InstanceLink`: reads the stream, runs the machine's actions, writes once per loop turn.
+final class ComponentLinkHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let link: InstanceLink
+    private let configuration: InstanceLink.Configuration
+    private let logger: Logger
+    private var machine: ComponentLinkStateMachine
+    private let reader: StreamReader
+    private var context: ChannelHandlerContext?
+
+    private var out = ByteBuffer()
+    private var inFlight = 0
+    private var isFlushScheduled = false
+    private var failure: LinkFailure?
+    private var wasUp = false
+    private var hasWritten = false
+    private var silentIntervals = 0
+    private var timer: Scheduled<Void>?
+
+    init(link: InstanceLink, configuration: InstanceLink.Configuration, logger: Logger) {
+        self.link = link
+        self.configuration = configuration
+        self.logger = logger
+        self.machine = ComponentLinkStateMachine(configuration.identity)
+        self.reader = StreamReader(
+            trust: .internalLink,
+            contentNamespaces: [Namespace.component],
+            limits: StreamReader.Limits(stanzaBytes: configuration.elementBytes)
+        )
+    }
+
+    var isUp: Bool { self.machine.isUp && self.failure == nil }
+
+    var queuedBytes: Int { self.out.readableBytes + self.inFlight }
+
+    // MARK: Sending
+
+    /// Appends to what goes out at the end of this turn of the loop.
+    func write(_ body: (inout ByteBuffer) -> Void) {
+        guard self.failure == nil else { return }
+        body(&self.out)
+        guard self.queuedBytes <= self.configuration.queueBytes else {
+            // The caller may be in the middle of anything: the reset comes when the loop has unwound.
+            self.failure = .queueFull
+            self.context?.eventLoop.assumeIsolated().execute { self.reset(.queueFull) }
+            return
+        }
+        self.scheduleFlush()
+    }
+
+    /// Ends the stream from our side.
+    func stop() {
+        guard self.failure == nil, let context = self.context else { return }
+        self.out.writeStaticString("</stream:stream>")
+        self.flush()
+        self.failure = .stopped
+        context.close(promise: nil)
+    }
+
+    private func scheduleFlush() {
+        guard !self.isFlushScheduled, self.inFlight == 0, let context = self.context else { return }
+        self.isFlushScheduled = true
+        context.eventLoop.assumeIsolated().execute { self.flush() }
+    }
+
+    private func flush() {
+        self.isFlushScheduled = false
+        guard self.failure == nil, self.inFlight == 0, self.out.readableBytes > 0, let context = self.context else {
+            return
+        }
+        let bytes = self.out
+        self.out = context.channel.allocator.buffer(capacity: min(max(bytes.readableBytes, 1024), 65_536))
+        self.inFlight = bytes.readableBytes
+        self.hasWritten = true
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.assumeIsolated().whenComplete { _ in
+            self.inFlight = 0
+            if self.out.readableBytes > 0 { self.scheduleFlush() }
+        }
+        context.writeAndFlush(self.wrapOutboundOut(bytes), promise: promise)
+    }
+
+    private func reset(_ failure: LinkFailure) {
+        if self.failure == nil { self.failure = failure }
+        _ = self.machine.failed(failure)
+        self.context?.close(mode: .all, promise: nil)
+    }
+
+    // MARK: Channel
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        if context.channel.isActive { self.begin(context) }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        self.begin(context)
+        context.fireChannelActive()
+    }
+
+    private func begin(_ context: ChannelHandlerContext) {
+        self.run(self.machine.connected())
+        self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: self.configuration.connectTimeout) {
+            if !self.machine.isUp { self.reset(.timedOut) } else { self.keepAlive() }
+        }
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        self.silentIntervals = 0
+        self.reader.receive(self.unwrapInboundIn(data))
+        do {
+            while self.failure == nil, let event = try self.reader.next() {
+                switch event {
+                case .streamOpened(let header): self.run(self.machine.streamOpened(header))
+                case .element(let element): self.run(self.machine.elementReceived(element))
+                case .streamClosed: self.run(self.machine.failed(.closed))
+                }
+            }
+        } catch {
+            self.run(self.machine.failed(.violation("\(error)")))
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        if self.isUp { self.link.delegate?.linkReadComplete(self.link) }
+        context.fireChannelReadComplete()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.timer?.cancel()
+        self.timer = nil
+        let failure = self.failure ?? .closed
+        self.failure = failure
+        self.link.connectionEnded(failure, wasUp: self.wasUp)
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        self.reset(.unreachable("\(error)"))
+    }
+
+    private func run(_ action: ComponentLinkStateMachine.Action) {
+        switch action {
+        case .nothing:
+            break
+        case .send(let bytes):
+            self.write { $0.writeImmutableBuffer(bytes) }
+        case .reset(let failure):
+            self.reset(failure)
+        case .linkUp:
+            self.wasUp = true
+            self.restartKeepAlive()
+            self.link.handle(action)
+        case .instanceAvailable, .instanceUnavailable, .instancesComplete, .deliverRoute, .deliverStanza, .ignore:
+            self.link.handle(action)
+        }
+    }
+
+    // MARK: Keep-alive
+
+    private func restartKeepAlive() {
+        self.timer?.cancel()
+        self.scheduleKeepAlive()
+    }
+
+    private func scheduleKeepAlive() {
+        guard let context = self.context else { return }
+        self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: self.configuration.keepAlive) {
+            self.keepAlive()
+        }
+    }
+
+    private func keepAlive() {
+        guard self.failure == nil else { return }
+        self.silentIntervals += 1
+        guard self.silentIntervals <= 3 else { return self.reset(.timedOut) }
+        if !self.hasWritten { self.write { $0.writeStaticString(" ") } }
+        self.hasWritten = false
+        self.scheduleKeepAlive()
+    }
+}

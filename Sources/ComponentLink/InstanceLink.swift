@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Logging
+package import NIOCore
+import NIOPosix
+import XML
+package import XMPPCore
+
+/// An instance's link to the router: connects, declares, and connects again whenever it is lost.
+///
+/// Everything is called on its event loop, and its delegate is called there. What is sent is collected and written
+/// once per turn of the loop. The link carries, it does not keep: what is sent while it is down is refused (`false`),
+/// and what was not yet written when it went down is lost (design, section 4: the ends keep). When more than
+/// `queueBytes` wait for the router, the link is reset.
+package final class InstanceLink {
+    /// Where the router is and what bounds the link.
+    package struct Configuration: Sendable {
+        /// The router's host.
+        package var host: String
+        /// The router's port.
+        package var port: Int
+        /// Name, secret and declaration.
+        package var identity: ComponentLinkStateMachine.Configuration
+        /// Bytes that may wait to be written.
+        package var queueBytes = 16 << 20
+        /// Bytes of one element that comes from the router.
+        package var elementBytes = 4 << 20
+        /// Time for a connection and its handshake.
+        package var connectTimeout: TimeAmount = .seconds(10)
+        /// How often white space goes out on a silent link; nothing read for three times as long resets it.
+        package var keepAlive: TimeAmount = .seconds(20)
+        /// The delays between tries.
+        package var backoff = ReconnectBackoff()
+
+        /// Makes a configuration with the default bounds.
+        package init(host: String, port: Int, identity: ComponentLinkStateMachine.Configuration) {
+            self.host = host
+            self.port = port
+            self.identity = identity
+        }
+    }
+
+    /// The loop that all of this runs on.
+    package let eventLoop: any EventLoop
+    /// What answers `jackdawctl`; nil answers nothing.
+    package var responder: AdminResponder?
+    /// Told of everything that happens.
+    package weak var delegate: (any InstanceLinkDelegate)?
+    /// The instances and components that are bound, by name; empty while the link is down.
+    package private(set) var instances: [String: LinkInstance] = [:]
+
+    private let configuration: Configuration
+    private let logger: Logger
+    private var backoff: ReconnectBackoff
+    private var connection: ComponentLinkHandler?
+    private var reconnect: Scheduled<Void>?
+    private var isStopped = true
+    private var stopPromise: EventLoopPromise<Void>?
+
+    /// Makes a link; `start` connects it.
+    package init(_ configuration: Configuration, eventLoop: any EventLoop, logger: Logger) {
+        self.configuration = configuration
+        self.eventLoop = eventLoop
+        self.logger = logger
+        self.backoff = configuration.backoff
+    }
+
+    /// The instance's own name.
+    package var name: String { self.configuration.identity.name }
+
+    /// Whether what is sent now travels.
+    package var isUp: Bool { self.connection?.isUp ?? false }
+
+    /// Bytes that wait to be written, for a metric.
+    package var queuedBytes: Int { self.connection?.queuedBytes ?? 0 }
+
+    /// The instance that serves `name`, by its own name or by declaration.
+    package func instance(serving name: String) -> LinkInstance? {
+        if let instance = self.instances[name] { return instance }
+        return self.instances.values.first { $0.names.contains(name) }
+    }
+
+    /// Connects, and keeps connecting until `stop`.
+    package func start() {
+        self.eventLoop.preconditionInEventLoop()
+        guard self.isStopped else { return }
+        self.isStopped = false
+        self.connect()
+    }
+
+    /// Ends the stream cleanly and does not connect again; done when the connection is closed.
+    package func stop() -> EventLoopFuture<Void> {
+        self.isStopped = true
+        self.reconnect?.cancel()
+        self.reconnect = nil
+        guard let connection = self.connection else { return self.eventLoop.makeSucceededVoidFuture() }
+        let promise = self.stopPromise ?? self.eventLoop.makePromise(of: Void.self)
+        self.stopPromise = promise
+        connection.stop()
+        return promise.futureResult
+    }
+
+    /// Sends a wrapper to an instance; false while the link is down.
+    @discardableResult
+    package func send(_ message: SessionMessage, to instance: String) -> Bool {
+        let name = self.name
+        return self.write { message.write(from: name, to: instance, into: &$0) }
+    }
+
+    /// Sends a stanza by the domain of its `to`; false while the link is down.
+    @discardableResult
+    package func send(_ stanza: Stanza) -> Bool {
+        self.write { stanza.write(to: &$0) }
+    }
+
+    /// Sends a request to an instance; false while the link is down.
+    @discardableResult
+    package func send(_ request: AdminRequest, to instance: String) -> Bool {
+        let name = self.name
+        return self.write { request.write(from: name, to: instance, into: &$0) }
+    }
+
+    /// Sends an answer to an instance; false while the link is down.
+    @discardableResult
+    package func send(_ response: AdminResponse, to instance: String) -> Bool {
+        let name = self.name
+        return self.write { response.write(from: name, to: instance, into: &$0) }
+    }
+
+    private func write(_ body: (inout ByteBuffer) -> Void) -> Bool {
+        guard let connection = self.connection, connection.isUp else { return false }
+        connection.write(body)
+        return true
+    }
+
+    private func connect() {
+        let configuration = self.configuration
+        let handler = ComponentLinkHandler(link: self, configuration: configuration, logger: self.logger)
+        self.connection = handler
+        let bound = NIOLoopBound(handler, eventLoop: self.eventLoop)
+        let bootstrap = ClientBootstrap(group: self.eventLoop)
+            .connectTimeout(configuration.connectTimeout)
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(bound.value)
+                }
+            }
+        bootstrap.connect(host: configuration.host, port: configuration.port).assumeIsolated().whenFailure { error in
+            self.connectionEnded(.unreachable("\(error)"), wasUp: false)
+        }
+    }
+
+    /// The handler's report of its end.
+    func connectionEnded(_ failure: LinkFailure, wasUp: Bool) {
+        self.connection = nil
+        self.instances = [:]
+        let metadata: Logger.Metadata = ["peer": "\(self.name)", "reason": "\(failure)"]
+        if self.isStopped {
+            self.logger.info("link to the router ended", metadata: metadata)
+        } else {
+            self.logger.warning("link to the router is down", metadata: metadata)
+            self.scheduleReconnect()
+        }
+        if wasUp { self.delegate?.link(self, down: self.isStopped ? .stopped : failure) }
+        self.stopPromise?.succeed()
+        self.stopPromise = nil
+    }
+
+    private func scheduleReconnect() {
+        guard self.reconnect == nil else { return }
+        let delay = self.backoff.next(random: Double.random(in: 0...1))
+        let wait = TimeAmount(delay)
+        self.reconnect = self.eventLoop.assumeIsolated().scheduleTask(in: wait) {
+            self.reconnect = nil
+            guard !self.isStopped else { return }
+            self.connect()
+        }
+    }
+}
+
+extension InstanceLink {
+    /// Carries out what the machine decided about the link's contents; the handler does the rest.
+    func handle(_ action: ComponentLinkStateMachine.Action) {
+        switch action {
+        case .linkUp:
+            self.backoff.reset()
+            self.logger.info("link to the router is up", metadata: ["peer": "\(self.name)"])
+            self.delegate?.linkUp(self)
+        case .instanceAvailable(let instance):
+            self.instances[instance.name] = instance
+            self.delegate?.link(self, instanceAvailable: instance)
+        case .instanceUnavailable(let instance):
+            self.instances[instance.name] = nil
+            self.delegate?.link(self, instanceUnavailable: instance)
+        case .instancesComplete:
+            self.delegate?.linkInstancesComplete(self)
+        case .deliverRoute(let route):
+            self.deliver(route)
+        case .deliverStanza(let element):
+            do {
+                self.delegate?.link(self, received: try Stanza(element))
+            } catch {
+                self.logger.warning("dropped a stanza", metadata: ["reason": "\(error)"])
+            }
+        case .ignore(let fault):
+            self.logger.warning("dropped an element of the link", metadata: ["reason": "\(fault)"])
+        case .nothing, .send, .reset:
+            break
+        }
+    }
+
+    private func deliver(_ route: LinkRoute) {
+        guard let inner = route.element.inner else { return self.handle(.ignore(.noPayload)) }
+        do {
+            if inner.namespace == Namespace.administration {
+                try self.deliverAdmin(inner, route)
+            } else if route.isUnreachable {
+                self.delegate?.link(self, returned: try SessionMessage(route.element), to: route.to)
+            } else {
+                self.delegate?.link(self, received: try SessionMessage(route.element), from: route.from)
+            }
+        } catch {
+            self.handle(.ignore(error))
+        }
+    }
+
+    private func deliverAdmin(_ inner: StreamElementTag, _ route: LinkRoute) throws(LinkFault) {
+        if inner.name == "response" {
+            guard !route.isUnreachable else { return }
+            self.delegate?.link(self, received: try AdminResponse(inner), from: route.from)
+            return
+        }
+        let request = try AdminRequest(inner)
+        if route.isUnreachable {
+            self.delegate?.link(self, returned: request, to: route.to)
+            return
+        }
+        self.responder?.respond(to: request).assumeIsolated().whenSuccess { response in
+            self.send(response, to: route.from)
+        }
+    }
+}

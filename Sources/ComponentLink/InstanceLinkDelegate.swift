@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import XMPPCore
+
+/// What an instance learns from its link to the router. Every call comes on the link's event loop.
+///
+/// After `linkDown` nothing is known about any instance any more: no `instanceUnavailable` follows, and what the next
+/// `linkUp` brings is told from the start, up to `linkInstancesComplete`.
+package protocol InstanceLinkDelegate: AnyObject {
+    /// The names are bound; what is sent from here on travels.
+    func linkUp(_ link: InstanceLink)
+    /// An instance or an external component is bound, or has changed its epoch or its names.
+    func link(_ link: InstanceLink, instanceAvailable instance: LinkInstance)
+    /// The link of an instance or of a component is gone.
+    func link(_ link: InstanceLink, instanceUnavailable instance: LinkInstance)
+    /// All that were bound when this link came up have been told.
+    func linkInstancesComplete(_ link: InstanceLink)
+    /// A wrapper about a session arrived.
+    func link(_ link: InstanceLink, received message: SessionMessage, from instance: String)
+    /// A wrapper of ours came back: there is no such instance.
+    func link(_ link: InstanceLink, returned message: SessionMessage, to instance: String)
+    /// A stanza for one of our names arrived, outside of a wrapper.
+    func link(_ link: InstanceLink, received stanza: Stanza)
+    /// The answer to a request of ours arrived.
+    func link(_ link: InstanceLink, received response: AdminResponse, from instance: String)
+    /// A request of ours came back: there is no such instance.
+    func link(_ link: InstanceLink, returned request: AdminRequest, to instance: String)
+    /// All that was read in this burst has been handed over: the moment to send batches on.
+    func linkReadComplete(_ link: InstanceLink)
+    /// The link is gone; what was not yet sent is lost. The link connects again by itself unless it was stopped.
+    func link(_ link: InstanceLink, down failure: LinkFailure)
+}
+
+extension InstanceLinkDelegate {
+    /// For those who ask nothing.
+    package func link(_ link: InstanceLink, received response: AdminResponse, from instance: String) {}
+    /// For those who ask nothing.
+    package func link(_ link: InstanceLink, returned request: AdminRequest, to instance: String) {}
+    /// For those who do not batch.
+    package func linkReadComplete(_ link: InstanceLink) {}
+}
