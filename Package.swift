@@ -37,6 +37,7 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let collections = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let orderedCollections = Target.Dependency.product(name: "OrderedCollections", package: "swift-collections")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let package = Package(
@@ -75,7 +76,7 @@ let package = Package(
 
         // L3: streams; what every process does.
         library("XMPPStream", ["XML", "XMPPCore", "SASL", "TLS", nioCore, collections]),
-        library("Daemon", ["Config", nioCore, nioPosix, nioHTTP1, logging, lifecycle]),
+        library("Daemon", ["Config", nioCore, nioPosix, nioHTTP1, logging, lifecycle, unixSignals]),
 
         // L4: both ends of a component link.
         library("ComponentLink", ["XML", "XMPPCore", "XMPPStream", "SASL", nioCore, nioPosix, logging, collections]),

@@ -46,18 +46,18 @@ extension Secret {
 }
 
 /// A file read whole, at the start of a process, with a bound.
-struct SmallFile {
-    enum Failure: Error, Equatable {
+package struct SmallFile {
+    package enum Failure: Error, Equatable {
         case failed(String)
         case tooLong
     }
 
     static let secretBytes = 4_096
 
-    let bytes: [UInt8]
+    package let bytes: [UInt8]
     let mode: mode_t
 
-    static func read(_ path: String, limit: Int) throws(Failure) -> SmallFile {
+    package static func read(_ path: String, limit: Int) throws(Failure) -> SmallFile {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw .failed(systemError()) }
         defer { close(descriptor) }

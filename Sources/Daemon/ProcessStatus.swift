@@ -74,4 +74,18 @@ package final class ProcessStatus: Sendable {
         if !unmet.isEmpty { fields.append((name: "waiting_for", value: unmet.joined(separator: "; "))) }
         return fields + state.extra
     }
+
+    /// The same fields for machines: numbers and truth values as such.
+    package var json: JSONText.Value {
+        .object(fields().map { JSONText.Member($0.name, Self.typed($0.name, $0.value)) })
+    }
+
+    /// The type of a field's text.
+    package static func typed(_ name: String, _ value: String) -> JSONText.Value {
+        switch name {
+        case "pid", "uptime", "sessions", "http_port": Int(value).map { .integer($0) } ?? .text(value)
+        case "connected", "ready": .boolean(value == "true")
+        default: .text(value)
+        }
+    }
 }

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Config
+import Logging
+import NIOCore
+import NIOPosix
+
+/// `--check`: judges the configuration and what the executable needs, without serving.
+enum DaemonCheck {
+    static func run(_ arguments: Arguments, _ check: DaemonRunner.Check) async -> ExitCode {
+        var findings: [CheckFinding] = []
+        do throws(ConfigurationError) {
+            let loaded = try ConfigurationFile.load(argument: arguments.configuration)
+            let source = loaded.path ?? "none; the defaults of etc/jackdaw.yml, relative to var"
+            findings.append(CheckFinding(.ok, "configuration", source))
+            findings += await judge(arguments.instance, loaded.configuration, check)
+        } catch {
+            findings += error.lines.map { CheckFinding(.error, "configuration", $0) }
+        }
+        for finding in findings { print(line(finding, json: arguments.json)) }
+        return findings.contains { $0.severity == .error } ? .configuration : .success
+    }
+
+    static func line(_ finding: CheckFinding, json: Bool) -> String {
+        guard json else {
+            let severity = finding.severity.rawValue
+            let padding = String(repeating: " ", count: max(1, 8 - severity.utf8.count))
+            return "\(severity)\(padding)\(finding.subject): \(finding.text)"
+        }
+        let members = [
+            JSONText.Member("severity", .text(finding.severity.rawValue)),
+            JSONText.Member("subject", .text(finding.subject)),
+            JSONText.Member("text", .text(finding.text)),
+        ]
+        return JSONText.encode(.object(members))
+    }
+
+    private static func judge(
+        _ instance: InstanceName,
+        _ configuration: JackdawConfiguration,
+        _ check: DaemonRunner.Check
+    ) async -> [CheckFinding] {
+        var findings: [CheckFinding] = []
+        if let secret = configuration.secretFile(for: instance.kind) {
+            do throws(SecretFileError) {
+                _ = try Secret.load(file: secret)
+                findings.append(CheckFinding(.ok, "secret", secret))
+            } catch {
+                findings.append(CheckFinding(.error, "secret", error.description))
+            }
+        }
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let threads = NIOThreadPool(numberOfThreads: 1)
+        threads.start()
+        let context = DaemonContext(
+            instance: instance,
+            configuration: configuration,
+            group: group,
+            threadPool: threads,
+            logger: Logger(label: "check") { _ in SwiftLogNoOpLogHandler() }
+        )
+        findings += await check(context)
+        try? await threads.shutdownGracefully()
+        try? await group.shutdownGracefully()
+        return findings
+    }
+}
