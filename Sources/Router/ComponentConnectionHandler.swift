@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import Config
+import Daemon
+import Logging
+import NIOCore
+import SASL
+import XML
+import XMPPCore
+
+/// One connection on the component port: reads the stream, runs the machine's actions, and queues what goes out.
+///
+/// A queue is bounded: an instance whose queue is full is reset (its peers learn that it is gone), an external
+/// component's stanzas bounce before that. A link that takes nothing of what waits for it is closed.
+final class ComponentConnectionHandler: ChannelDuplexHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    /// How long a closed stream may take to send its end and to see that of the peer.
+    static let closeTimeout = TimeAmount.seconds(2)
+
+    let address: String
+    private(set) var id: RouteTable.LinkID?
+    private(set) var received = 0
+    private let router: StanzaRouter
+    private let streamID = Digest.randomName()
+    private var machine = ComponentStreamStateMachine()
+    private var reader: StreamReader?
+    private var context: ChannelHandlerContext?
+    private let opened = NIODeadline.now()
+
+    private var out = ByteBuffer()
+    private var inFlight = 0
+    private var isDirty = false
+    private var hasWritten = false
+    private var isClosing = false
+    private var timer: Scheduled<Void>?
+    private var stuckBytes = 0
+    private var isReading = false
+
+    /// The links above their high-water mark that this one wrote to: it is not read until they drained.
+    private var blockers: Set<RouteTable.LinkID> = []
+    /// The links that wait for this one to drain.
+    private var waiters: Set<RouteTable.LinkID> = []
+    private var isReadPending = false
+
+    init(router: StanzaRouter, address: String) {
+        self.router = router
+        self.address = address
+    }
+
+    /// Whether it is one of ours: always read, forwarded to without a look.
+    var isDeclared: Bool { self.machine.isDeclared }
+
+    var queuedBytes: Int { self.out.readableBytes + self.inFlight }
+
+    /// The seconds since it connected.
+    var uptime: Int64 { (NIODeadline.now() - self.opened).nanoseconds / 1_000_000_000 }
+
+    // MARK: Life of the channel
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        if context.channel.isActive { self.begin(context) }
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        self.begin(context)
+        context.fireChannelActive()
+    }
+
+    private func begin(_ context: ChannelHandlerContext) {
+        guard self.reader == nil else { return }
+        let limits = self.router.limits
+        self.reader = StreamReader(
+            trust: .foreign,
+            contentNamespaces: [Namespace.component],
+            limits: StreamReader.Limits(
+                stanzaBytes: limits.stanzaBytesBeforeHandshake,
+                tagBytes: min(limits.stanzaBytesBeforeHandshake, 32_768),
+                depth: limits.depth,
+                attributes: limits.attributes
+            )
+        )
+        guard let id = self.router.connectionOpened(self) else {
+            let condition: StreamError.Condition = self.router.isClosing ? .systemShutdown : .resourceConstraint
+            return self.run(self.machine.failed(StreamError(condition), id: self.streamID))
+        }
+        self.id = id
+        self.timer = self.schedule(TimeAmount(limits.handshakeTimeout)) {
+            guard !self.machine.isAuthenticated else { return }
+            self.run(self.machine.failed(StreamError(.connectionTimeout), id: self.streamID))
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.gone()
+        context.fireChannelInactive()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.gone()
+        self.context = nil
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if let event = event as? ChannelEvent, event == .inputClosed {
+            // The peer will not say anything any more; what it asked for last is still on its way to it.
+            if self.isClosing { context.close(promise: nil) } else { self.run(self.machine.streamClosed()) }
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        self.router.logger.info(
+            "connection failed",
+            metadata: ["peer": "\(self.machine.name ?? self.address)", "reason": "\(error)"]
+        )
+        self.isClosing = true
+        context.close(promise: nil)
+    }
+
+    /// Frees what it had, once.
+    private func gone() {
+        self.isClosing = true
+        self.timer?.cancel()
+        self.timer = nil
+        self.reader = nil
+        self.out = ByteBuffer()
+        if let id = self.id {
+            self.id = nil
+            self.router.connectionClosed(id)
+            self.wakeWaiters(id)
+        }
+    }
+
+    // MARK: Reading
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        // A closed stream's bytes are read and dropped, so that the peer gets the error and not a reset.
+        guard !self.isClosing, let reader = self.reader else { return }
+        reader.receive(self.unwrapInboundIn(data))
+        self.readEvents()
+    }
+
+    private func readEvents() {
+        guard !self.isReading else { return }
+        self.isReading = true
+        defer { self.isReading = false }
+        do {
+            while !self.isClosing, self.blockers.isEmpty, let event = try self.reader?.next() {
+                switch event {
+                case .streamOpened(let header):
+                    self.run(
+                        self.machine.streamOpened(header, id: self.streamID, directory: self.router.directory)
+                    )
+                case .element(let element):
+                    self.received += 1
+                    self.run(self.machine.elementReceived(element))
+                case .streamClosed:
+                    self.run(self.machine.streamClosed())
+                }
+            }
+        } catch {
+            self.run(self.machine.failed(StreamError(error), id: self.streamID))
+        }
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if self.blockers.isEmpty { context.read() } else { self.isReadPending = true }
+    }
+
+    private func run(_ action: ComponentStreamStateMachine.Action) {
+        switch action {
+        case .nothing:
+            break
+        case .send(let bytes):
+            self.write { $0.writeImmutableBuffer(bytes) }
+        case .bind(let name, let grant):
+            self.bind(name, grant)
+        case .declare(let declaration):
+            self.declare(declaration)
+        case .forwardForeign(let stanza, let to):
+            self.debug("forward", stanza: stanza)
+            self.router.forward(stanza, to: to, from: self)
+        case .forwardInternal(let element, let to, let from):
+            self.debug("forward", element)
+            if !self.router.forward(element, to: to, from: from, of: self) { self.end(StreamError(.invalidFrom)) }
+        case .forwardRoute(let route):
+            self.debug("route", route.element)
+            self.router.forward(route, from: self)
+        case .close(let bytes, let reason):
+            self.close(bytes, reason: reason)
+        }
+    }
+
+    private func bind(_ name: String, _ grant: ComponentDirectory.Grant) {
+        guard let id = self.id else { return }
+        guard self.router.bind(id, name: name, grant: grant, epoch: self.streamID) else {
+            return self.end(StreamError(.conflict))
+        }
+        self.timer?.cancel()
+        self.reader?.limits.stanzaBytes = self.router.limits.stanzaBytes
+        self.reader?.limits.tagBytes = 32_768
+        self.scheduleKeepAlive()
+        self.run(self.machine.bound())
+    }
+
+    private func declare(_ declaration: LinkDeclaration) {
+        guard let id = self.id else { return }
+        guard self.router.declare(id, declaration) else { return self.end(StreamError(.conflict)) }
+        self.reader?.trust = .internalLink
+        self.reader?.limits.stanzaBytes = self.router.limits.internalStanzaBytes
+        self.run(self.machine.declared())
+        self.router.introduce(id)
+        self.timer?.cancel()
+        self.scheduleKeepAlive()
+    }
+
+    // MARK: Back-pressure
+
+    /// Stops reading this component until `destination` has drained.
+    func wait(for destination: ComponentConnectionHandler) {
+        guard let id = self.id, let blocker = destination.id else { return }
+        self.blockers.insert(blocker)
+        destination.waiters.insert(id)
+    }
+
+    private func unblock(_ blocker: RouteTable.LinkID) {
+        self.blockers.remove(blocker)
+        guard self.blockers.isEmpty, !self.isClosing else { return }
+        // What was received before the wait comes first; it may lead to the next wait.
+        self.readEvents()
+        guard self.blockers.isEmpty, self.isReadPending, let context = self.context else { return }
+        self.isReadPending = false
+        context.read()
+    }
+
+    private func wakeWaiters(_ id: RouteTable.LinkID) {
+        let waiters = self.waiters
+        self.waiters.removeAll()
+        for waiter in waiters { self.router.links[waiter]?.unblock(id) }
+    }
+
+    // MARK: Writing
+
+    /// Appends to what goes out at the end of this turn of the loop.
+    func write(_ body: (inout ByteBuffer) -> Void) {
+        guard !self.isClosing else { return }
+        body(&self.out)
+        guard self.queuedBytes <= self.router.limits.queueBytes || !self.isDeclared else { return self.overflow() }
+        self.markDirty()
+    }
+
+    private func markDirty() {
+        guard !self.isDirty, self.inFlight == 0 else { return }
+        self.isDirty = true
+        self.router.markDirty(self)
+    }
+
+    /// Writes what is queued, unless what was written before is still on its way.
+    func flush() {
+        self.isDirty = false
+        guard self.inFlight == 0, self.out.readableBytes > 0, let context = self.context else { return }
+        let bytes = self.out
+        self.out = context.channel.allocator.buffer(capacity: min(max(bytes.readableBytes, 512), 65_536))
+        self.inFlight = bytes.readableBytes
+        self.hasWritten = true
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.assumeIsolated().whenComplete { _ in self.written() }
+        context.writeAndFlush(self.wrapOutboundOut(bytes), promise: promise)
+    }
+
+    private func written() {
+        self.inFlight = 0
+        if self.out.readableBytes > 0 { self.markDirty() }
+        guard let id = self.id, !self.waiters.isEmpty else { return }
+        if self.queuedBytes < self.router.limits.queueHighWater / 2 { self.wakeWaiters(id) }
+    }
+
+    /// An instance that does not read is reset: inner links carry, they do not keep (design, section 4).
+    private func overflow() {
+        self.isClosing = true
+        self.router.metrics.resets.increment()
+        self.router.logger.warning("link reset, its queue is full", metadata: ["peer": "\(self.machine.name ?? "")"])
+        // The caller may be in the middle of a burst: the names go when the loop has unwound.
+        self.context?.eventLoop.assumeIsolated().execute { self.context?.close(promise: nil) }
+    }
+
+    // MARK: Ending
+
+    /// Ends the stream with an error.
+    func end(_ error: StreamError) {
+        self.run(self.machine.failed(error, id: self.streamID))
+    }
+
+    /// Makes room for another connection.
+    func refuse() {
+        self.end(StreamError(.resourceConstraint, text: "too many connections"))
+        self.context?.close(promise: nil)
+    }
+
+    private func close(_ bytes: ByteBuffer, reason: StreamError?) {
+        guard !self.isClosing, let context = self.context else { return }
+        if let reason {
+            self.router.metrics.streamErrors.increment()
+            self.router.logger.notice(
+                "stream ended with an error",
+                metadata: ["peer": "\(self.address)", "reason": "\(reason.condition.rawValue)"]
+            )
+        }
+        self.out.writeImmutableBuffer(bytes)
+        self.isClosing = true
+        self.reader = nil
+        self.blockers.removeAll()
+        self.timer?.cancel()
+        self.timer = self.schedule(Self.closeTimeout) { self.context?.close(promise: nil) }
+        if let id = self.id {
+            // The names are free at once; the connection may take a moment longer.
+            self.id = nil
+            self.router.connectionClosed(id)
+            self.wakeWaiters(id)
+        }
+        let rest = self.out
+        self.out = ByteBuffer()
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.assumeIsolated().whenComplete { _ in
+            // Reading goes on until the peer closes too, or the time is up.
+            self.context?.close(mode: .output, promise: nil)
+        }
+        context.writeAndFlush(self.wrapOutboundOut(rest), promise: promise)
+        if self.isReadPending { context.read() }
+    }
+
+    // MARK: Keep-alive
+
+    private func schedule(_ delay: TimeAmount, _ body: @escaping () -> Void) -> Scheduled<Void>? {
+        self.context?.eventLoop.assumeIsolated().scheduleTask(in: delay, body)
+    }
+
+    /// Our own ends count on white space (`docs/protocols.md`, section 1), foreign ones are probed with it.
+    private func scheduleKeepAlive() {
+        let configured = TimeAmount(self.router.limits.keepAlive)
+        let interval = self.isDeclared ? min(configured, .seconds(20)) : configured
+        self.timer = self.schedule(interval) { self.keepAlive() }
+    }
+
+    private func keepAlive() {
+        guard !self.isClosing, let context = self.context else { return }
+        let waiting = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        if waiting > 0, waiting == self.stuckBytes {
+            self.router.metrics.resets.increment()
+            self.router.logger.warning(
+                "link reset, it takes nothing",
+                metadata: ["peer": "\(self.machine.name ?? self.address)", "bytes": "\(self.queuedBytes)"]
+            )
+            self.isClosing = true
+            return context.close(promise: nil)
+        }
+        self.stuckBytes = waiting
+        if !self.hasWritten { self.write { $0.writeStaticString(" ") } }
+        self.hasWritten = false
+        self.scheduleKeepAlive()
+    }
+
+    // MARK: Log
+
+    /// A line that follows a stanza of an external component.
+    func debug(_ what: Logger.Message, stanza: Stanza, reason: String? = nil) {
+        guard self.router.logger.logLevel <= .debug else { return }
+        self.router.logger.debug(
+            what,
+            metadata: [
+                "peer": "\(self.machine.name ?? "")", "stanza": "\(stanza.id ?? "")",
+                "to": "\(stanza.to?.domain ?? "")", "reason": "\(reason ?? "")",
+            ]
+        )
+    }
+
+    /// A line that follows a stanza of ours: session name and number, or the id of the stanza.
+    private func debug(_ what: Logger.Message, _ element: StreamElement) {
+        guard self.router.logger.logLevel <= .debug else { return }
+        let stanza =
+            if let session = element["s"] { "\(session)/\(element["n"] ?? "")" } else { element["id"] ?? "" }
+        self.router.logger.debug(
+            what,
+            metadata: ["peer": "\(self.machine.name ?? "")", "stanza": "\(stanza)", "to": "\(element["to"] ?? "")"]
+        )
+    }
+}

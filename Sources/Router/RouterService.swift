@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import Config
+import Daemon
+import Logging
+import NIOCore
+import NIOPosix
+import ServiceLifecycle
+
+/// The router: carries stanzas and wrappers between the components of the suite, and keeps nothing.
+///
+/// - Speaks to: our own processes and external components, on the component port (`router.listen`).
+/// - Protocols: XEP-0114 version 1.6; `docs/protocols.md`, section 1, for our own.
+/// - Privileges: reads the secrets of the components; no database.
+/// - Diagnostics: info when a name is bound or gone; notice when a stream ends with an error; warning when a link is
+///   reset; debug a line for each stanza. Ends with 69 where it cannot listen and 78 where a secret cannot be read.
+struct RouterService: Service {
+    private let context: DaemonContext
+    private let router: NIOLoopBound<StanzaRouter>
+    private let listener: any Channel
+
+    /// Binds the port and makes the router.
+    static func start(_ context: DaemonContext) async throws -> RouterService {
+        context.readiness.require("listener")
+        let directory: ComponentDirectory
+        do {
+            directory = try ComponentDirectory(context.configuration) { path throws(SecretFileError) in
+                try Secret.load(file: path)
+            }
+        } catch {
+            throw DaemonFailure(.configuration, "\(error)")
+        }
+        let router = try await context.eventLoop.submit {
+            NIOLoopBound(Self.makeRouter(context, directory), eventLoop: context.eventLoop)
+        }.get()
+        let address = context.configuration.router.listen
+        do {
+            let listener = try await Self.bootstrap(router, context).bind(host: address.host, port: address.port).get()
+            context.logger.info("listening", metadata: ["address": "\(listener.localAddress?.description ?? "")"])
+            context.readiness.met("listener")
+            context.status.isConnected = true
+            let service = RouterService(context: context, router: router, listener: listener)
+            service.reloadOnRequest()
+            return service
+        } catch {
+            throw DaemonFailure(.unavailable, "cannot listen on \(address): \(error)")
+        }
+    }
+
+    /// Runs until the process is asked to stop; then ends all streams.
+    func run() async throws {
+        try? await gracefulShutdown()
+        self.context.readiness.unmet("listener", reason: "stopping")
+        self.context.status.isConnected = false
+        try? await self.listener.close()
+        let router = self.router
+        try await self.context.eventLoop.flatSubmit { router.value.close() }.get()
+    }
+
+    private static func makeRouter(_ context: DaemonContext, _ directory: ComponentDirectory) -> StanzaRouter {
+        let router = StanzaRouter(
+            name: context.instance.routerName,
+            epoch: context.epoch,
+            eventLoop: context.eventLoop,
+            directory: directory,
+            limits: context.configuration.router.limits,
+            responder: AdminResponder(eventLoop: context.eventLoop) { context.status.fields() },
+            metrics: RouterMetrics(context.metrics),
+            logger: context.logger
+        )
+        router.boundChanged = { context.status.sessions = $0 }
+        let bound = NIOLoopBound(router, eventLoop: context.eventLoop)
+        context.metrics.computedGauge("jackdaw_router_queued_bytes", help: "Bytes that wait for the links") {
+            Double(bound.value.queuedBytes)
+        }
+        return router
+    }
+
+    private static func bootstrap(_ router: NIOLoopBound<StanzaRouter>, _ context: DaemonContext) -> ServerBootstrap {
+        ServerBootstrap(group: context.eventLoop)
+            .serverChannelOption(.backlog, value: 1_024)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let address = channel.remoteAddress?.ipAddress ?? ""
+                    let handler = ComponentConnectionHandler(router: router.value, address: address)
+                    try channel.pipeline.syncOperations.addHandler(handler)
+                }
+            }
+    }
+
+    /// SIGHUP: components, secrets and limits; the listener stays.
+    private func reloadOnRequest() {
+        let context = self.context
+        let router = self.router
+        context.onReload { configuration in
+            // Secrets are read away from the loop.
+            let result = context.threadPool.runIfActive(eventLoop: context.eventLoop) {
+                try ComponentDirectory(configuration) { path throws(SecretFileError) in try Secret.load(file: path) }
+            }
+            result.whenSuccess { directory in
+                router.value.apply(directory: directory, limits: configuration.router.limits)
+                context.logger.info("components reloaded")
+            }
+            result.whenFailure { error in
+                context.logger.error("components not reloaded", metadata: ["reason": "\(error)"])
+            }
+        }
+    }
+
+    /// What `--check` finds: secrets that cannot be read.
+    static func check(_ context: DaemonContext) -> [CheckFinding] {
+        var files = ComponentKind.allCases.compactMap { kind in
+            context.configuration.secretFile(for: kind).map { (subject: "secret of \(kind.rawValue)", file: $0) }
+        }
+        files += context.configuration.components.map { component in
+            (subject: "secret of \(component.names.first ?? "")", file: component.secretFile)
+        }
+        return files.map { subject, file in
+            do {
+                _ = try Secret.load(file: file)
+                return CheckFinding(.ok, subject, file)
+            } catch {
+                return CheckFinding(.error, subject, "\(error)")
+            }
+        }
+    }
+}
