@@ -35,6 +35,11 @@ struct MessageLedger: Sendable {
 
     var isEmpty: Bool { records.isEmpty }
 
+    /// One session holds it, and nobody acknowledged it: without that session it would be an orphan.
+    func isHeldOnce(_ id: DeliveryID) -> Bool {
+        records[id].map { $0.holders == 1 && !$0.isAcknowledged } ?? false
+    }
+
     /// A new message; it has no holder until `hold`.
     mutating func open(row: Int64? = nil) -> DeliveryID {
         last += 1

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DequeModule
+
+/// What is under way between one user's sessions and the spool.
+///
+/// ```
+///   idle --- a session takes messages ---> reading --- last page ---> idle
+///                                           |   ^
+///                              outbox busy  v   |  acknowledged
+///                                          paused
+/// ```
+/// While it reads, what arrives for the user waits in `waiting`, so that spooled messages come first; while it is
+/// paused, what arrives is appended to the spool.
+struct SpoolState {
+    enum Reading: Equatable {
+        case idle
+        /// Into the session of this name.
+        case reading(String)
+        case paused(String)
+    }
+
+    var reading = Reading.idle
+    /// Messages that wait until the spool is read.
+    var waiting: Deque<Passage> = []
+    /// Raised with each page: an answer for an older one is dropped.
+    var generation: UInt64 = 0
+    /// Rows that are acknowledged and not deleted yet.
+    var doomed: Set<Int64> = []
+    /// The last row that was read.
+    var position: Int64 = 0
+    /// Writes that have not ended.
+    var writes = 0
+    /// Messages that lost their session while the database was away: in memory until it is back.
+    var homeless: [Outgoing] = []
+
+    var isIdle: Bool { reading == .idle && waiting.isEmpty && writes == 0 && homeless.isEmpty }
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Config
+import XML
+import XMPPCore
+
+/// The modules in their order, indexed by what each wants to see.
+///
+/// Confined to the server's event loop; made once at the start.
+struct ModuleChain {
+    /// One row of the table.
+    struct Entry: Sendable {
+        /// The name under `sm.modules` that turns it off; nil for what RFC 6121 needs.
+        let key: JackdawConfiguration.SMModule?
+        let make: @Sendable (SMServer) -> any SMModule
+
+        init(_ key: JackdawConfiguration.SMModule? = nil, _ make: @escaping @Sendable (SMServer) -> any SMModule) {
+            self.key = key
+            self.make = make
+        }
+    }
+
+    /// Every module of the server. The order counts where several see the same stanza: the first that does not pass
+    /// decides.
+    static let table: [Entry] = [
+        Entry(.version) { VersionModule($0) },
+        Entry(.ping) { PingModule($0) },
+    ]
+
+    let modules: [any SMModule]
+    private let messageFromClient: [any SMModule]
+    private let presenceFromClient: [any SMModule]
+    private let iqFromClient: [any SMModule]
+    private let messageToUser: [any SMModule]
+    private let presenceToUser: [any SMModule]
+    private let iqToUser: [any SMModule]
+    private let server: [String: [any SMModule]]
+    private let account: [String: [any SMModule]]
+
+    init(_ modules: [any SMModule]) {
+        self.modules = modules
+        messageFromClient = modules.filter { $0.points.contains(.messageFromClient) }
+        presenceFromClient = modules.filter { $0.points.contains(.presenceFromClient) }
+        iqFromClient = modules.filter { $0.points.contains(.iqFromClient) }
+        messageToUser = modules.filter { $0.points.contains(.messageToUser) }
+        presenceToUser = modules.filter { $0.points.contains(.presenceToUser) }
+        iqToUser = modules.filter { $0.points.contains(.iqToUser) }
+        server = Self.index(modules) { $0.serverNamespaces }
+        account = Self.index(modules) { $0.accountNamespaces }
+    }
+
+    /// The table's modules that the configuration does not turn off.
+    static func modules(for server: SMServer) -> [any SMModule] {
+        table.filter { entry in entry.key.map(server.configuration.sm.isEnabled) ?? true }.map { $0.make(server) }
+    }
+
+    func fromClient(_ passage: Passage, session: Session) -> Verdict {
+        let asked =
+            switch passage.stanza.kind {
+            case .message: messageFromClient
+            case .presence: presenceFromClient
+            case .iq: iqFromClient
+            }
+        return Self.first(asked) { $0.fromClient(passage, session: session) }
+    }
+
+    func toUser(_ passage: Passage, user: User) -> Verdict {
+        let asked =
+            switch passage.stanza.kind {
+            case .message: messageToUser
+            case .presence: presenceToUser
+            case .iq: iqToUser
+            }
+        return Self.first(asked) { $0.toUser(passage, user: user) }
+    }
+
+    func requestToServer(_ passage: Passage, _ request: Element, domain: String) -> Verdict {
+        Self.first(server[request.namespace] ?? []) { $0.requestToServer(passage, request, domain: domain) }
+    }
+
+    func requestToAccount(_ passage: Passage, _ request: Element, user: User) -> Verdict {
+        Self.first(account[request.namespace] ?? []) { $0.requestToAccount(passage, request, user: user) }
+    }
+
+    /// The first module of this type, for those that work together.
+    func module<Module: SMModule>(_ type: Module.Type) -> Module? {
+        for case let module as Module in modules { return module }
+        return nil
+    }
+
+    private static func first(_ modules: [any SMModule], _ ask: (any SMModule) -> Verdict) -> Verdict {
+        for module in modules {
+            let verdict = ask(module)
+            if verdict != .pass { return verdict }
+        }
+        return .pass
+    }
+
+    private static func index(
+        _ modules: [any SMModule],
+        _ namespaces: (any SMModule) -> [String]
+    ) -> [String: [any SMModule]] {
+        var index: [String: [any SMModule]] = [:]
+        for module in modules {
+            for namespace in namespaces(module) { index[namespace, default: []].append(module) }
+        }
+        return index
+    }
+}

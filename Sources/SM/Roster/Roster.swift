@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import XMPPCore
+
+/// A user's roster in memory (RFC 6121 §2).
+struct Roster {
+    init(_ rows: RosterRow, requests: [SubscriptionRequestRow]) {}
+
+    /// Whether the contact gets the user's presence: subscription `from` or `both`.
+    func sendsPresence(to contact: BareJID) -> Bool { false }
+}

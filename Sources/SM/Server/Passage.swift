@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import SASL
+import XML
+import XMPPCore
+
+/// One stanza on its way through the server, and the custody of it.
+///
+/// A stanza of a client is settled (`docs/protocols.md` section 2) when its passage ends: when nobody holds it any
+/// more. Who answers later (after a write to the database) calls `hold()` before it returns and `release()` when the
+/// stanza is stored, delivered or answered with an error. Confined to the server's event loop.
+final class Passage {
+    /// The stanza; `from` is set.
+    var stanza: Stanza {
+        didSet { parsed = nil }
+    }
+    /// The local session that sent it; nil for what came from elsewhere or from the server itself.
+    let session: Session?
+    /// The stanza's number in that session.
+    let number: UInt64
+    /// When it arrived, in microseconds since 1970.
+    let received: Int64
+    /// An id that is equal for each sending of this stanza, and only then (XEP-0359).
+    private(set) lazy var stableID =
+        session.map { StableID.make(session: $0.name, number: number) } ?? Digest.randomName()
+    private var holders = 1
+    private let whenSettled: ((Passage) -> Void)?
+    private var parsed: [Element]?
+
+    init(
+        _ stanza: Stanza,
+        session: Session? = nil,
+        number: UInt64 = 0,
+        received: Int64,
+        whenSettled: ((Passage) -> Void)? = nil
+    ) {
+        self.stanza = stanza
+        self.session = session
+        self.number = number
+        self.received = received
+        self.whenSettled = whenSettled
+    }
+
+    /// The stanza's child elements, parsed at the first use. Empty when they cannot be parsed, which an edge
+    /// prevents.
+    var children: [Element] {
+        if let parsed { return parsed }
+        let elements = (try? stanza.payloadElements()) ?? []
+        parsed = elements
+        return elements
+    }
+
+    /// The only child of a well-shaped IQ.
+    var payload: Element? { children.first }
+
+    /// Keeps the stanza unsettled until the matching `release()`.
+    func hold() {
+        holders += 1
+    }
+
+    func release() {
+        holders -= 1
+        if holders == 0 { whenSettled?(self) }
+    }
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import Daemon
+import Logging
+import NIOCore
+import XML
+import XMPPCore
+
+/// From an account into its sessions: the delivery rules carried out, and what the sessions' clients acknowledge.
+extension SMServer {
+    /// A stanza that passed the modules.
+    func deliver(_ passage: Passage, to user: User) {
+        switch passage.stanza.kind {
+        case .message:
+            StanzaIDs.stamp(passage, for: user.jid)
+            deliverMessage(passage, to: user)
+        case .presence: deliverPresence(passage, to: user)
+        case .iq: deliverIQ(passage, to: user)
+        }
+    }
+
+    // MARK: - By kind
+
+    func deliverMessage(_ passage: Passage, to user: User) {
+        let type = MessageType(attribute: passage.stanza.type)
+        if type.isKept, case .reading = user.spool.reading { return wait(passage, for: user) }
+        let decision = DeliveryRules.message(
+            type: type,
+            to: passage.stanza.to?.resource,
+            sessions: user.targets
+        )
+        switch decision {
+        case .deliver(let resources):
+            if type.isKept, case .paused = user.spool.reading { return store(passage, for: user) }
+            let outgoing = Outgoing(
+                stanza: passage.stanza,
+                received: passage.received,
+                stableID: passage.stableID
+            )
+            // Only full outboxes, whose sessions are ended by now: the rules decide again without them.
+            if !put(outgoing, type, into: resources, of: user) { deliverMessage(passage, to: user) }
+        case .store: store(passage, for: user)
+        case .serviceUnavailable: replyError(to: passage, .serviceUnavailable)
+        case .ignore: break
+        }
+    }
+
+    private func deliverPresence(_ passage: Passage, to user: User) {
+        let resource = passage.stanza.to?.resource
+        if passage.stanza.type == "error", resource == nil { return }
+        for name in DeliveryRules.presence(to: resource, sessions: user.targets) {
+            if let session = user.session(resource: name) { send(passage.stanza, to: session) }
+        }
+    }
+
+    private func deliverIQ(_ passage: Passage, to user: User) {
+        let decision = DeliveryRules.iq(
+            isRequest: passage.stanza.isIQRequest,
+            to: passage.stanza.to?.resource,
+            sharesPresence: sharesPresence(user, with: passage.stanza),
+            sessions: user.targets
+        )
+        switch decision {
+        case .deliver(let resource):
+            if let session = user.session(resource: resource) { send(passage.stanza, to: session) }
+        case .onBehalf: requestToAccount(passage, user)
+        case .serviceUnavailable: replyError(to: passage, .serviceUnavailable)
+        case .ignore: answered(passage.stanza)
+        }
+    }
+
+    /// RFC 6121 §8.5.3.1: whether the sender may know of the resource by presence, subscribed or directed.
+    private func sharesPresence(_ user: User, with stanza: Stanza) -> Bool {
+        guard let from = stanza.from else { return false }
+        if from.bare == user.jid || (from.local == nil && hosted.contains(from.domain)) { return true }
+        if user.roster.sendsPresence(to: from.bare) { return true }
+        guard let resource = stanza.to?.resource, let session = user.session(resource: resource) else { return false }
+        return session.directed.contains { $0.bare == from.bare }
+    }
+
+    // MARK: - Into sessions
+
+    /// Puts a message into the outboxes of sessions; false when none took it. A session whose outbox is full ends.
+    func put(
+        _ outgoing: Outgoing,
+        _ type: MessageType,
+        into resources: [String],
+        of user: User,
+        row: Int64? = nil
+    ) -> Bool {
+        let delivery = type.isKept ? user.ledger.open(row: row) : nil
+        var isTaken = false
+        var full: [Session] = []
+        for resource in resources {
+            guard let session = user.session(resource: resource) else { continue }
+            if append(outgoing, delivery, to: session) {
+                if let delivery { user.ledger.hold(delivery) }
+                isTaken = true
+            } else {
+                full.append(session)
+            }
+        }
+        if let delivery { user.ledger.discard(delivery) }
+        for session in full { endOverflowing(session) }
+        return isTaken
+    }
+
+    /// Sends a stanza that no other session inherits: presence, IQs, errors.
+    func send(_ stanza: Stanza, to session: Session) {
+        guard session.state != .ended else { return }
+        let outgoing = Outgoing(stanza: stanza, received: now(), stableID: "")
+        if !append(outgoing, nil, to: session) { endOverflowing(session) }
+    }
+
+    /// False when the outbox is full.
+    private func append(_ outgoing: Outgoing, _ delivery: DeliveryID?, to session: Session) -> Bool {
+        var outgoing = outgoing
+        if session.outbox.isCounting || delivery != nil {
+            outgoing = Outgoing(
+                stanza: outgoing.stanza.compacted(),
+                received: outgoing.received,
+                stableID: outgoing.stableID
+            )
+        }
+        let size = outgoing.stanza.encodedSize + 256
+        switch session.outbox.append(outgoing, delivery: delivery, size: size) {
+        case .send(let number): tell(session, .stanza(outgoing.stanza, number: number))
+        case .sendUnnumbered: tell(session, .stanza(outgoing.stanza, number: nil))
+        case .queued: break
+        case .full: return false
+        }
+        metrics.stanzasOut.increment()
+        return true
+    }
+
+    private func endOverflowing(_ session: Session) {
+        logger.info("session ended, too much is unacknowledged", metadata: ["jid": "\(session.jid)"])
+        end(session, .ended(condition: .resourceConstraint, text: "too much is unacknowledged"))
+    }
+
+    // MARK: - Acknowledgements and inheritance
+
+    /// The client's `<a/>`.
+    func acknowledged(_ h: UInt32, in session: Session) {
+        guard let entries = session.outbox.acknowledge(h) else {
+            return end(session, .ended(condition: .undefinedCondition, text: "h is higher than what was sent"))
+        }
+        acknowledged(entries, in: session)
+    }
+
+    /// These left the outbox since the client has them: their rows go.
+    func acknowledged(_ entries: [SessionOutbox<Outgoing>.Entry], in session: Session) {
+        guard !entries.isEmpty else { return }
+        let user = session.user
+        let rows = entries.compactMap { $0.delivery.flatMap { user.ledger.acknowledged($0) } }
+        if !rows.isEmpty { deleteFromSpool(rows, of: user) }
+        continueReading(into: session)
+    }
+
+    /// What a session that ended did not get acknowledged: messages that nobody else has go to the user's other
+    /// sessions or to the spool; requests are answered with an error; the rest is moot.
+    func inherit(_ entries: [SessionOutbox<Outgoing>.Entry], of session: Session) {
+        let user = session.user
+        for entry in entries {
+            guard let delivery = entry.delivery else {
+                bounce(entry.payload.stanza)
+                continue
+            }
+            if case .orphaned(let row) = user.ledger.released(delivery) { rehome(entry.payload, row: row, of: user) }
+        }
+    }
+
+    private func bounce(_ stanza: Stanza) {
+        guard stanza.isIQRequest || stanza.type == "groupchat", stanza.from != nil,
+            stanza.from?.bare != stanza.to?.bare,
+            let error = stanza.error(.serviceUnavailable)
+        else { return }
+        route(error)
+    }
+
+    /// A message that lost its session: as one to the bare JID, since it was accepted for the user.
+    func rehome(_ outgoing: Outgoing, row: Int64?, of user: User) {
+        guard !user.isRemoved else { return }
+        let type = MessageType(attribute: outgoing.stanza.type)
+        let late = Outgoing(
+            stanza: Delay.stamp(outgoing.stanza, at: outgoing.received, from: user.jid.domain),
+            received: outgoing.received,
+            stableID: outgoing.stableID
+        )
+        let decision = DeliveryRules.message(type: type, to: nil, sessions: user.targets)
+        if case .deliver(let resources) = decision, put(late, type, into: resources, of: user, row: row) { return }
+        if row == nil { keep(outgoing, for: user) }
+    }
+
+    /// A session takes messages from here on: first what the user's broken sessions did not get acknowledged, then
+    /// the spool.
+    func takeOver(_ session: Session) {
+        let user = session.user
+        let homeless = user.spool.homeless
+        user.spool.homeless = []
+        for outgoing in homeless { rehome(outgoing, row: nil, of: user) }
+        for broken in user.sessions where !broken.isAttached && hasOrphans(broken) { end(broken, .takenOver) }
+        readSpool(into: session)
+    }
+
+    private func hasOrphans(_ session: Session) -> Bool {
+        session.outbox.entries.contains { entry in
+            entry.delivery.map(session.user.ledger.isHeldOnce) ?? false
+        }
+    }
+}
+
+extension MessageType {
+    /// Messages of these types are kept until a client acknowledged them.
+    var isKept: Bool { self == .normal || self == .chat }
+}
+
+extension Stanza {
+    /// The same, in memory of its own: what stays must not keep a whole read buffer alive.
+    func compacted() -> Stanza {
+        guard payload.storageCapacity > 2 * payload.readableBytes + 512 else { return self }
+        var copy = self
+        let bytes = ByteBuffer(bytes: payload.readableBytesView)
+        copy.removePayload()
+        copy.append(bytes: bytes, tag: payloadTag)
+        return copy
+    }
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import Logging
+import XMPPCore
+
+/// What the link says (`docs/protocols.md` sections 1 and 2).
+extension SMServer {
+    /// An instance or component is bound, or changed.
+    func instanceAvailable(_ instance: LinkInstance) {
+        let known = instances.updateValue(instance, forKey: instance.name)
+        if let known, known.epoch != instance.epoch { detachSessions(at: instance.name) }
+        switch instance.kind {
+        case .internal: sendFeatures(to: instance.name)
+        case .external: for module in chain.modules { module.component(instance.name, isAvailable: true) }
+        }
+    }
+
+    func instanceUnavailable(_ instance: LinkInstance) {
+        guard instances.removeValue(forKey: instance.name) != nil else { return }
+        switch instance.kind {
+        case .internal: detachSessions(at: instance.name)
+        case .external: for module in chain.modules { module.component(instance.name, isAvailable: false) }
+        }
+    }
+
+    /// The link to the router is gone: every C2S drops its clients, so every session loses its connection.
+    func linkDown() {
+        let external = instances.values.filter { $0.kind == .external }
+        instances = [:]
+        opening = []
+        for session in Array(sessions.values) where session.isAttached { detach(session) }
+        for component in external {
+            for module in chain.modules { module.component(component.name, isAvailable: false) }
+        }
+    }
+
+    /// A wrapper of ours came back: the C2S is not there.
+    func returned(_ message: SessionMessage, to instance: String) {
+        guard let session = sessions[message.session], session.instance == instance, session.isAttached else { return }
+        detach(session)
+    }
+
+    /// A wrapper about a session.
+    func received(_ message: SessionMessage, from instance: String) {
+        switch message.content {
+        case .open(let open): self.open(open, name: message.session, at: instance)
+        case .resume(let resume): self.resume(resume, name: message.session, at: instance)
+        case .register(let register): self.register(register, at: instance)
+        case .close, .detached:
+            opening.remove(message.session)
+            fallthrough
+        default:
+            guard let session = sessions[message.session], session.attach == message.attach, session.isAttached,
+                session.instance == instance
+            else { return }
+            received(message.content, in: session)
+        }
+    }
+
+    private func received(_ content: SessionMessage.Content, in session: Session) {
+        switch content {
+        case .stanza(let stanza, let number, let fault):
+            guard let number else { return }
+            received(stanza, number: number, fault: fault, in: session)
+        case .enable(let resume, let max, let number):
+            enable(session, resume: resume, maximum: max, number: number)
+        case .acknowledged(let h):
+            acknowledged(h, in: session)
+        case .detached:
+            detach(session)
+        case .close:
+            acknowledged(session.outbox.acknowledgeAll(), in: session)
+            end(session, .closed)
+        default:
+            logger.warning("dropped a wrapper that is not for SM", metadata: ["jid": "\(session.jid)"])
+        }
+    }
+
+    /// A stanza that is not a local client's: of a component, of another server, or a bounce of the router.
+    func received(_ stanza: Stanza) {
+        guard let from = stanza.from, stanza.to != nil else { return }
+        // No link but a C2S, in its wrappers, speaks for our domains.
+        guard !hosted.contains(from.domain) else {
+            logger.warning("dropped a stanza from outside with an address of ours", metadata: ["from": "\(from)"])
+            return
+        }
+        let passage = passage(stanza)
+        routeLocally(passage)
+        passage.release()
+    }
+
+    /// C2S asks for what SM adds to the stream features; it is sent unasked.
+    func sendFeatures(to instance: String) {
+        for domain in hosted.sorted() {
+            let features = streamFeatures(for: domain)
+            link.send(SessionMessage(.features(domain: domain, features)), to: instance)
+        }
+    }
+
+    private func register(_ register: SessionMessage.Register, at instance: String) {
+        let request = register.request
+        let answer = { [weak self] (iq: Stanza) in
+            _ = self?.link.send(SessionMessage(.registered(request: request, iq: iq)), to: instance)
+        }
+        for module in chain.modules where module.registration(register, answer: answer) { return }
+        if let error = register.iq.error(.serviceUnavailable) { answer(error) }
+    }
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import Daemon
+import NIOCore
+import XML
+import XMPPCore
+
+/// An IQ request that the server itself made.
+struct PendingRequest {
+    let to: JID
+    let completion: (Stanza?) -> Void
+    let timeout: Scheduled<Void>
+}
+
+/// Answers, errors, the server's own requests, and the reports of what is settled.
+extension SMServer {
+    // MARK: - Answers
+
+    /// Answers an IQ request with a result.
+    func reply(to passage: Passage, _ payload: Element? = nil) {
+        send(passage.stanza.reply(result: payload), inAnswerTo: passage)
+    }
+
+    /// Answers a stanza with an error; nothing is sent in answer to an error or a result.
+    func replyError(to passage: Passage, _ error: StanzaError) {
+        guard let stanza = passage.stanza.error(error) else { return }
+        metrics.errorsSent.increment()
+        send(stanza, inAnswerTo: passage)
+    }
+
+    /// Sends a stanza to the sender of another one.
+    func send(_ stanza: Stanza, inAnswerTo passage: Passage) {
+        guard let session = passage.session else {
+            if stanza.to != nil { route(stanza) }
+            return
+        }
+        guard session.state != .ended else { return }
+        send(stanza, to: session)
+    }
+
+    // MARK: - The server's own requests
+
+    /// Sends an IQ request and gives its answer; nil when none came in time.
+    func request(
+        _ payload: Element,
+        type: String = "get",
+        from domain: String,
+        to: JID,
+        timeout: TimeAmount = .seconds(30),
+        completion: @escaping (Stanza?) -> Void
+    ) {
+        guard let from = try? JID(local: nil, domain: domain, resource: nil) else { return completion(nil) }
+        let id = nextRequestID()
+        let timer = eventLoop.assumeIsolated().scheduleTask(in: timeout) {
+            guard let request = self.requests.removeValue(forKey: id) else { return }
+            request.completion(nil)
+        }
+        requests[id] = PendingRequest(to: to, completion: completion, timeout: timer)
+        route(Stanza(kind: .iq, to: to, from: from, type: type, id: id, payload: [payload]))
+    }
+
+    /// A result or an error for the server or an account: the answer to a request of ours, or a ghost, which is
+    /// dropped.
+    func answered(_ stanza: Stanza) {
+        guard let id = stanza.id, let request = requests[id], request.to == stanza.from else { return }
+        requests[id] = nil
+        request.timeout.cancel()
+        request.completion(stanza)
+    }
+
+    // MARK: - Settlement
+
+    /// Nobody holds the stanza of a client any more: it is stored, delivered or answered.
+    func settled(_ passage: Passage) {
+        guard let session = passage.session else { return }
+        session.settlement.settled(passage.number)
+        scheduleReport(session)
+    }
+
+    /// Reports are sent at the end of a burst, one for each session.
+    func scheduleReport(_ session: Session) {
+        guard session.outbox.isCounting, !session.reportIsDue else { return }
+        session.reportIsDue = true
+        reports.append(session)
+        guard !reportIsScheduled else { return }
+        reportIsScheduled = true
+        eventLoop.assumeIsolated().execute { self.sendReports() }
+    }
+
+    func sendReports() {
+        reportIsScheduled = false
+        let due = reports
+        reports.removeAll(keepingCapacity: true)
+        for session in due {
+            session.reportIsDue = false
+            guard session.isAttached, let number = session.settlement.report() else { continue }
+            tell(session, .settled(number: number))
+        }
+    }
+
+    // MARK: - Stream features
+
+    /// What SM adds to the features after login, as bytes for a client's stream.
+    func streamFeatures(for domain: String) -> ByteBuffer {
+        var buffer = ByteBuffer()
+        for module in chain.modules {
+            for feature in module.streamFeatures(for: domain) {
+                feature.write(to: &buffer, inheriting: Namespace.client)
+            }
+        }
+        return buffer
+    }
+}

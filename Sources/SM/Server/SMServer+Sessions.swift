@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import Config
+import Daemon
+import Logging
+import NIOCore
+import SASL
+import XMPPCore
+
+/// The life of a session: opened, enabled, broken, resumed, ended.
+extension SMServer {
+    /// Why a session ends.
+    enum EndReason: Equatable {
+        /// The client ended its stream.
+        case closed
+        /// The connection broke and cannot be resumed, or was not in time.
+        case lost
+        /// SM ends it; the client gets this stream error (nil: a plain close).
+        case ended(condition: StreamError.Condition?, text: String?)
+        /// Another session of the user took over what it had; its `h` is remembered.
+        case takenOver
+    }
+
+    // MARK: - Opening
+
+    func open(_ open: SessionMessage.Open, name: String, at instance: String) {
+        guard !name.isEmpty, sessions[name] == nil, opening.insert(name).inserted else { return }
+        guard open.user.local != nil, hosted.contains(open.user.domain) else {
+            opening.remove(name)
+            return refuse(name, .notAllowed, at: instance)
+        }
+        users.with(open.user) { outcome in
+            guard self.opening.remove(name) != nil else { return }
+            switch outcome {
+            case .user(let user): self.bind(open, name: name, user: user, at: instance)
+            case .nonexistent: self.refuse(name, .notAuthorized, at: instance)
+            case .failed: self.refuse(name, .databaseAway, at: instance)
+            }
+        }
+    }
+
+    private func refuse(_ name: String, _ error: StanzaError, at instance: String) {
+        link.send(SessionMessage(session: name, attach: 1, .refused(error)), to: instance)
+    }
+
+    /// RFC 6120 §7.6 and §7.7: the resource that the client asked for, or one of ours.
+    private func bind(_ open: SessionMessage.Open, name: String, user: User, at instance: String) {
+        guard user.sessions.count < configuration.sm.limits.sessionsPerUser else {
+            return refuse(name, StanzaError(.resourceConstraint, type: .wait), at: instance)
+        }
+        let wanted = open.resource.flatMap { $0.isEmpty ? nil : $0 } ?? Digest.randomName()
+        guard var jid = try? user.jid.with(resource: wanted) else { return refuse(name, .badRequest, at: instance) }
+        if let older = user.session(resource: jid.resource ?? "") {
+            switch older.isAttached ? configuration.sm.resourceConflict : .endOlder {
+            case .endOlder:
+                end(older, .ended(condition: .conflict, text: "another connection took the resource"))
+            case .refuseNewer: return refuse(name, StanzaError(.conflict, type: .modify), at: instance)
+            case .rename:
+                guard let other = try? user.jid.with(resource: Digest.randomName()) else {
+                    return refuse(name, .badRequest, at: instance)
+                }
+                jid = other
+            }
+        }
+        let limits = configuration.sm.limits
+        let session = Session(
+            name: name,
+            jid: jid,
+            user: user,
+            instance: instance,
+            connection: Session.Connection(address: open.address, tls: open.tls, mechanism: open.mechanism),
+            opened: now(),
+            outbox: SessionOutbox(
+                maximumCount: limits.unacknowledgedStanzas,
+                maximumBytes: limits.unacknowledgedBytes
+            )
+        )
+        user.insert(session)
+        sessions[name] = session
+        metrics.sessionsOpened.increment()
+        metrics.sessions.set(sessions.count)
+        logger.debug("session opened", metadata: ["jid": "\(jid)", "peer": "\(instance)"])
+        tell(session, .opened(jid))
+    }
+
+    /// XEP-0198 §3: from here on both counters run. What the client got before it is acknowledged.
+    func enable(_ session: Session, resume: Bool, maximum: UInt32?, number: UInt64) {
+        guard !session.outbox.isCounting else { return }
+        acknowledged(session.outbox.startCounting(), in: session)
+        session.countsFrom = number
+        if resume {
+            let seconds = min(maximum ?? resumptionSeconds, resumptionSeconds)
+            session.resumption = Session.Resumption(token: Digest.randomName(), seconds: seconds)
+        }
+        tell(session, .enabled(token: session.resumption?.token, max: session.resumption?.seconds))
+    }
+
+    // MARK: - Breaking and resuming
+
+    /// The connection broke, or the C2S that had it is gone.
+    func detach(_ session: Session) {
+        guard session.isAttached else { return }
+        guard let resumption = session.resumption else { return end(session, .lost) }
+        session.state = .broken(since: now())
+        session.outbox.detached()
+        metrics.brokenSessions.increment()
+        logger.debug("session broken", metadata: ["jid": "\(session.jid)"])
+        session.expiry = eventLoop.assumeIsolated().scheduleTask(in: .seconds(Int64(resumption.seconds))) {
+            self.end(session, .lost)
+        }
+        stopReading(into: session)
+    }
+
+    func detachSessions(at instance: String) {
+        for session in Array(sessions.values) where session.instance == instance { detach(session) }
+        opening = []
+    }
+
+    /// XEP-0198 §5. The token is the secret; it counts for its own user only.
+    func resume(_ resume: SessionMessage.Resume, name: String, at instance: String) {
+        let token = Array(resume.token.utf8)
+        let match = users[resume.user]?.sessions.first { session in
+            session.resumption.map { Digest.constantTimeEqual(Array($0.token.utf8), token) } ?? false
+        }
+        guard let session = match else {
+            let h = graves.acknowledgement(token: resume.token, user: resume.user)
+            return fail(name, h: h, at: instance)
+        }
+        guard let acknowledged = session.outbox.acknowledge(resume.h) else {
+            // The client claims what was never sent: it is not the one that we know.
+            logger.warning("a resumption with a wrong h", metadata: ["jid": "\(session.jid)"])
+            end(session, .lost)
+            return fail(name, h: session.acknowledgement, at: instance)
+        }
+        self.acknowledged(acknowledged, in: session)
+        attach(session, to: instance, as: name)
+    }
+
+    private func fail(_ name: String, h: UInt32?, at instance: String) {
+        link.send(SessionMessage(session: name, attach: 1, .resumeFailed(h: h)), to: instance)
+    }
+
+    private func attach(_ session: Session, to instance: String, as connection: String) {
+        if session.isAttached {
+            tell(session, .end(SessionMessage.End(isSilent: true)))
+        } else {
+            metrics.brokenSessions.decrement()
+        }
+        session.expiry?.cancel()
+        session.expiry = nil
+        session.attach += 1
+        session.instance = instance
+        session.state = .attached
+        let resumed = SessionMessage.Resumed(
+            session: session.name,
+            attach: session.attach,
+            jid: session.jid,
+            h: session.acknowledgement,
+            next: session.settlement.run + 1,
+            sent: session.outbox.acknowledged
+        )
+        link.send(SessionMessage(session: connection, attach: 1, .resumed(resumed)), to: instance)
+        for (number, entry) in session.outbox.attached() {
+            tell(session, .stanza(entry.payload.stanza, number: number))
+        }
+        metrics.sessionsResumed.increment()
+        logger.debug("session resumed", metadata: ["jid": "\(session.jid)", "peer": "\(instance)"])
+        if session.target.takesMessages { readSpool(into: session) }
+    }
+
+    // MARK: - The end
+
+    /// Ends a session: C2S is told where it is SM's decision, contacts learn that it is unavailable, and what the
+    /// client did not acknowledge goes to other sessions or to the spool.
+    func end(_ session: Session, _ reason: EndReason) {
+        guard session.state != .ended else { return }
+        if case .ended(let condition, let text) = reason, session.isAttached {
+            tell(session, .end(SessionMessage.End(condition: condition, text: text)))
+        }
+        if let resumption = session.resumption, reason != .closed {
+            graves.bury(
+                token: resumption.token,
+                user: session.user.jid,
+                h: session.acknowledgement,
+                until: now() + Int64(resumption.seconds) * 1_000_000
+            )
+        }
+        if !session.isAttached { metrics.brokenSessions.decrement() }
+        session.state = .ended
+        session.expiry?.cancel()
+        session.expiry = nil
+        sessions[session.name] = nil
+        session.user.remove(session)
+        stopReading(into: session)
+        for module in chain.modules where session.isAvailable { module.sessionUnavailable(session) }
+        session.presence = nil
+        for module in chain.modules { module.sessionEnded(session) }
+        inherit(session.outbox.removeAll(), of: session)
+        metrics.sessions.set(sessions.count)
+        logger.debug("session ended", metadata: ["jid": "\(session.jid)", "reason": "\(reason)"])
+        users.noteIfIdle(session.user)
+    }
+
+    /// Says something to the session's C2S.
+    func tell(_ session: Session, _ content: SessionMessage.Content) {
+        link.send(SessionMessage(session: session.name, attach: session.attach, content), to: session.instance)
+    }
+}
+
+extension Session {
+    /// The `h` for the client: its stanzas since `<enable/>` that are settled in an unbroken run.
+    var acknowledgement: UInt32 { settlement.acknowledgement(since: countsFrom) }
+}
+
+extension StanzaError {
+    /// The database is away: nothing is taken that could not be kept.
+    static let databaseAway = StanzaError(
+        .internalServerError,
+        type: .wait,
+        text: "the server cannot reach its database, try again later"
+    )
+    /// The server has more of this work than it takes.
+    static let overloaded = StanzaError(.resourceConstraint, type: .wait)
+}

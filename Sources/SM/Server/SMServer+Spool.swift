@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Config
+import Daemon
+import DequeModule
+import Logging
+import NIOCore
+import XMPPCore
+
+/// To and from the spool (XEP-0160): messages for those who are away.
+extension SMServer {
+    /// How many rows are read at once.
+    private static let page = 100
+
+    // MARK: - Writing
+
+    /// A message for a user who has no session that takes it. The stanza is settled when the row is committed, or
+    /// when the sender's error is sent.
+    func store(_ passage: Passage, for user: User) {
+        guard configuration.sm.isEnabled(.offline) else { return replyError(to: passage, .serviceUnavailable) }
+        guard OfflinePolicy.isStored(passage.children) else { return }
+        passage.hold()
+        let entry = SpoolEntry(
+            user: user.jid,
+            stableID: passage.stableID,
+            stored: passage.received,
+            stanza: SpoolCodec.encode(passage.stanza)
+        )
+        append(entry, for: user, quota: configuration.sm.limits.offlineMessages) { result in
+            switch result {
+            case .success(.stored): self.metrics.messagesStored.increment()
+            case .success(.full):
+                self.replyError(
+                    to: passage,
+                    StanzaError(.resourceConstraint, type: .wait, text: "too many messages wait")
+                )
+            case .success(.noSuchUser): self.replyError(to: passage, .serviceUnavailable)
+            case .failure: self.replyError(to: passage, .databaseAway)
+            }
+            passage.release()
+        }
+    }
+
+    /// A message that was accepted already and lost its session: it is kept whatever the quota, in memory while the
+    /// database is away.
+    func keep(_ outgoing: Outgoing, for user: User) {
+        let entry = SpoolEntry(
+            user: user.jid,
+            stableID: outgoing.stableID,
+            stored: outgoing.received,
+            stanza: SpoolCodec.encode(outgoing.stanza)
+        )
+        append(entry, for: user, quota: Int(Int32.max)) { result in
+            guard case .failure = result, !user.isRemoved else { return }
+            user.spool.homeless.append(outgoing)
+            self.homeless.insert(user.jid)
+        }
+    }
+
+    private func append(
+        _ entry: SpoolEntry,
+        for user: User,
+        quota: Int,
+        completion: @escaping (Result<SpoolOutcome, any Error>) -> Void
+    ) {
+        user.spool.writes += 1
+        stores.spool.append(entry, quota: quota).assumeIsolated().whenComplete { result in
+            user.spool.writes -= 1
+            completion(result)
+            self.users.noteIfIdle(user)
+        }
+    }
+
+    /// Tries again what could not be written; called by a timer.
+    func rewriteHomeless() {
+        let due = homeless
+        homeless = []
+        for jid in due {
+            guard let user = users[jid] else { continue }
+            let messages = user.spool.homeless
+            user.spool.homeless = []
+            for message in messages { rehome(message, row: nil, of: user) }
+        }
+    }
+
+    /// The client has these: their rows go. Those that could not be deleted go with the next ones.
+    func deleteFromSpool(_ rows: [Int64], of user: User) {
+        user.spool.doomed.formUnion(rows)
+        let doomed = Array(user.spool.doomed)
+        user.spool.writes += 1
+        stores.spool.delete(doomed, of: user.jid).assumeIsolated().whenComplete { result in
+            user.spool.writes -= 1
+            if case .success = result { user.spool.doomed.subtract(doomed) }
+            self.users.noteIfIdle(user)
+        }
+    }
+
+    // MARK: - Reading
+
+    /// Reads the spool into a session that takes messages. One session at a time reads it.
+    func readSpool(into session: Session) {
+        let user = session.user
+        guard user.spool.reading == .idle, configuration.sm.isEnabled(.offline) else { return }
+        user.spool.position = 0
+        readPage(into: session)
+    }
+
+    private func readPage(into session: Session) {
+        let user = session.user
+        user.spool.generation += 1
+        let generation = user.spool.generation
+        user.spool.reading = .reading(session.name)
+        stores.spool.load(user.jid, after: user.spool.position, limit: Self.page).assumeIsolated().whenComplete {
+            guard user.spool.generation == generation, user.spool.reading == .reading(session.name) else { return }
+            switch $0 {
+            case .success(let rows): self.read(rows, into: session)
+            case .failure:
+                self.finishReading(of: user)
+                self.retryReading(into: session)
+            }
+        }
+    }
+
+    private func read(_ rows: [SpoolRow], into session: Session) {
+        let user = session.user
+        user.spool.position = rows.map(\.id).max() ?? user.spool.position
+        // By arrival: what a broken session left behind is stored later than what came after it.
+        for row in rows.sorted(by: { ($0.stored, $0.id) < ($1.stored, $1.id) }) {
+            guard !user.ledger.rows.contains(row.id), !user.spool.doomed.contains(row.id) else { continue }
+            guard let stanza = SpoolCodec.decode(row.stanza) else {
+                logger.error("a row of the spool is no stanza", metadata: ["jid": "\(user.jid)", "row": "\(row.id)"])
+                continue
+            }
+            let outgoing = Outgoing(
+                stanza: Delay.stamp(stanza, at: row.stored, from: user.jid.domain),
+                received: row.stored,
+                stableID: row.stableID
+            )
+            let type = MessageType(attribute: stanza.type)
+            guard put(outgoing, type, into: [session.resource], of: user, row: row.id) else { return }
+        }
+        if rows.count < Self.page { return finishReading(of: user) }
+        guard session.outbox.isBusy else { return readPage(into: session) }
+        user.spool.reading = .paused(session.name)
+        drain(user)
+    }
+
+    /// The client acknowledged something: there may be room for the next page.
+    func continueReading(into session: Session) {
+        guard session.user.spool.reading == .paused(session.name), !session.outbox.isBusy else { return }
+        readPage(into: session)
+    }
+
+    /// The session is gone or broken; another one that takes messages reads on.
+    func stopReading(into session: Session) {
+        let user = session.user
+        guard user.spool.reading == .reading(session.name) || user.spool.reading == .paused(session.name) else {
+            return
+        }
+        finishReading(of: user)
+        if let other = user.sessions.first(where: { $0.target.takesMessages }) { readSpool(into: other) }
+    }
+
+    private func finishReading(of user: User) {
+        user.spool.generation += 1
+        user.spool.reading = .idle
+        drain(user)
+        users.noteIfIdle(user)
+    }
+
+    private func retryReading(into session: Session) {
+        eventLoop.assumeIsolated().scheduleTask(in: .seconds(5)) {
+            guard session.target.takesMessages, session.state == .attached else { return }
+            self.readSpool(into: session)
+        }
+    }
+
+    // MARK: - Waiting for the end of the reading
+
+    /// Keeps a message until the spool is read, so that older ones come first.
+    func wait(_ passage: Passage, for user: User) {
+        guard user.spool.waiting.count < 1_000 else { return replyError(to: passage, .overloaded) }
+        passage.hold()
+        user.spool.waiting.append(passage)
+    }
+
+    private func drain(_ user: User) {
+        let waiting = user.spool.waiting
+        user.spool.waiting = []
+        for passage in waiting {
+            deliverMessage(passage, to: user)
+            passage.release()
+        }
+    }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import Config
+import Daemon
+import DequeModule
+import Logging
+import NIOCore
+import SASL
+import XMPPCore
+
+/// The server of RFC 6121 for the hosted domains: its users, their sessions and what passes between them.
+///
+/// Everything happens on one event loop. Its surroundings are given: the link (`LinkPort`), what is stored
+/// (`Stores`), the wall clock and the loop's timers; so it runs in a test as it runs in the process.
+///
+/// By file: `+Link` what C2S and the router say, `+Sessions` the life of a session, `+Routing` the way of a stanza,
+/// `+Delivery` from an account into its sessions, `+Spool` to and from the database, `+Replies` answers.
+final class SMServer {
+    let configuration: JackdawConfiguration
+    let hosted: Set<String>
+    let eventLoop: any EventLoop
+    let link: any LinkPort
+    let stores: Stores
+    let users: UserTable
+    let metrics: SMMetrics
+    let logger: Logger
+    /// Microseconds since 1970.
+    let now: () -> Int64
+    /// How long a broken session waits for its resumption at most.
+    let resumptionSeconds: UInt32 = 600
+
+    private(set) var chain = ModuleChain([])
+    /// The sessions by name.
+    var sessions: [String: Session] = [:]
+    /// `<open/>`s whose user is being loaded, by the session's name.
+    var opening: Set<String> = []
+    /// The C2S instances and components that are bound, by name.
+    var instances: [String: LinkInstance] = [:]
+    /// Sessions that ended while they could be resumed, so that a late `<resume/>` learns their `h`.
+    var graves = SessionGraves()
+    /// Sessions with stanzas to report as settled at the end of this burst.
+    var reports: [Session] = []
+    var reportIsScheduled = false
+    /// Users with messages that could not be written yet.
+    var homeless: Set<BareJID> = []
+    /// IQ requests of the server itself.
+    var requests: [String: PendingRequest] = [:]
+    private var requestCounter: UInt64 = 0
+    private var sweeper: Scheduled<Void>?
+
+    init(
+        configuration: JackdawConfiguration,
+        eventLoop: any EventLoop,
+        link: any LinkPort,
+        stores: Stores,
+        metrics: SMMetrics,
+        logger: Logger,
+        now: @escaping () -> Int64
+    ) {
+        self.configuration = configuration
+        self.hosted = Set(configuration.domains.compactMap { try? BareJID.prepareDomain($0.name) })
+        self.eventLoop = eventLoop
+        self.link = link
+        self.stores = stores
+        self.metrics = metrics
+        self.logger = logger
+        self.now = now
+        self.users = UserTable(load: { stores.loadUser($0) }, now: now)
+    }
+
+    /// Makes the modules and starts the timers; called once, before anything else.
+    func start(modules: [any SMModule]? = nil) {
+        chain = ModuleChain(modules ?? ModuleChain.modules(for: self))
+        scheduleSweep()
+    }
+
+    func stop() {
+        sweeper?.cancel()
+        sweeper = nil
+    }
+
+    /// An id for an IQ request of the server's own.
+    func nextRequestID() -> String {
+        requestCounter += 1
+        return "\(Digest.randomName().prefix(10))-\(requestCounter)"
+    }
+
+    /// A passage for a stanza that no local client sent.
+    func passage(_ stanza: Stanza) -> Passage {
+        Passage(stanza, received: now())
+    }
+
+    private func scheduleSweep() {
+        sweeper = eventLoop.assumeIsolated().scheduleTask(in: .seconds(5)) { [weak self] in
+            self?.sweep()
+            self?.scheduleSweep()
+        }
+    }
+
+    private func sweep() {
+        users.sweep()
+        rewriteHomeless()
+        graves.forget(before: now())
+        metrics.users.set(users.count)
+    }
+}

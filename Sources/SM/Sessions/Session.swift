@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import NIOCore
+import XMPPCore
+
+/// A stanza in an outbox, with the time at which the server got it.
+struct Outgoing: Sendable {
+    let stanza: Stanza
+    /// Microseconds since 1970.
+    let received: Int64
+    /// What the spool knows the message by.
+    let stableID: String
+}
+
+/// A client's session: a full JID that is bound, from `<open/>` to its end, over all its connections.
+///
+/// ```
+///   attached --- detached ---> broken ----- resumption time over, taken over --> ended
+///      ^  |                      |
+///      |  +-- close, end --------|----------------------------------------------> ended
+///      +------- resumed ---------+
+/// ```
+///
+/// Confined to the server's event loop; `SMServer` changes it.
+final class Session {
+    enum State: Equatable {
+        case attached
+        /// The connection broke; the session waits for its resumption.
+        case broken(since: Int64)
+        case ended
+    }
+
+    /// XEP-0198 after `<enable resume='true'/>`.
+    struct Resumption {
+        let token: String
+        let seconds: UInt32
+    }
+
+    /// 128 random bits, made by the C2S that took the login.
+    let name: String
+    let jid: JID
+    let user: User
+    let address: String
+    let tls: String
+    let mechanism: String
+    /// When it was opened, in microseconds since 1970.
+    let opened: Int64
+
+    /// The C2S instance that has its connection.
+    var instance: String
+    /// How often it was attached, from 1.
+    var attach: UInt64 = 1
+    var state = State.attached
+    var settlement = InboundSettlement()
+    /// How many stanzas the client sent before `<enable/>`: the `h` of XEP-0198 counts from there.
+    var countsFrom: UInt64 = 0
+    var outbox: SessionOutbox<Outgoing>
+    var resumption: Resumption?
+    var expiry: Scheduled<Void>?
+    /// Whether a report of settled stanzas is on its way in this turn of the loop.
+    var reportIsDue = false
+
+    /// The last available presence that it broadcast; nil: it is not available.
+    var presence: Stanza?
+    var priority: Int8 = 0
+    /// Whom it sent directed presence that they must be told the end of (RFC 6121 §4.6).
+    var directed: Set<JID> = []
+    /// It asked for the roster: it gets pushes (RFC 6121 §2.1.6).
+    var isInterested = false
+    /// It asked for the block list: it gets pushes (XEP-0191 §3.3).
+    var wantsBlocklist = false
+    /// When its client last sent a stanza, in microseconds since 1970.
+    var lastStanza: Int64
+
+    init(
+        name: String,
+        jid: JID,
+        user: User,
+        instance: String,
+        connection: Connection,
+        opened: Int64,
+        outbox: SessionOutbox<Outgoing>
+    ) {
+        self.name = name
+        self.jid = jid
+        self.user = user
+        self.instance = instance
+        self.address = connection.address
+        self.tls = connection.tls
+        self.mechanism = connection.mechanism
+        self.opened = opened
+        self.lastStanza = opened
+        self.outbox = outbox
+    }
+
+    /// What C2S says of the connection, for lists and logs.
+    struct Connection {
+        var address = ""
+        var tls = ""
+        var mechanism = ""
+    }
+
+    var resource: String { jid.resource ?? "" }
+    var isAttached: Bool { state == .attached }
+    var isAvailable: Bool { presence != nil }
+
+    /// As the delivery rules see it.
+    var target: DeliveryTarget {
+        DeliveryTarget(resource: resource, priority: presence == nil ? nil : priority, isAttached: isAttached)
+    }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import NIOCore
+import XMPPCore
+
+/// A local account while it is in memory: as long as it has sessions or work, and a little after.
+///
+/// Confined to the server's event loop.
+final class User {
+    let jid: BareJID
+    var roster: Roster
+    var blocklist: Blocklist
+    /// In the order in which they were opened.
+    private(set) var sessions: [Session] = []
+    /// Which messages are in the outboxes of which sessions.
+    var ledger = MessageLedger()
+    var spool = SpoolState()
+    /// Changes of the roster, one after the other.
+    let rosterChanges = ChangeQueue()
+    /// When it was last needed, in microseconds since 1970.
+    var lastNeeded: Int64 = 0
+    /// The account was removed: nothing is written any more.
+    var isRemoved = false
+
+    init(jid: BareJID, roster: Roster, blocklist: Blocklist) {
+        self.jid = jid
+        self.roster = roster
+        self.blocklist = blocklist
+    }
+
+    /// The JID of the account as an address.
+    var address: JID { JID(jid) }
+
+    func session(resource: String) -> Session? {
+        sessions.first { $0.resource == resource }
+    }
+
+    func insert(_ session: Session) {
+        sessions.append(session)
+    }
+
+    func remove(_ session: Session) {
+        sessions.removeAll { $0 === session }
+    }
+
+    var availableSessions: [Session] { sessions.filter(\.isAvailable) }
+
+    /// The sessions as the delivery rules see them.
+    var targets: [DeliveryTarget] { sessions.map(\.target) }
+
+    /// Nothing keeps it in memory.
+    var isIdle: Bool { sessions.isEmpty && spool.isIdle && rosterChanges.isEmpty }
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DequeModule
+import NIOCore
+import XMPPCore
+
+/// The users in memory, and the loading of those who are not.
+///
+/// Confined to the server's event loop. Whatever waits for a user that is being loaded is kept in order; past
+/// `waitingLimit` for one user it gets `.failed`, which its sender sees as `resource-constraint` or
+/// `internal-server-error` of type `wait`.
+final class UserTable {
+    enum Outcome {
+        case user(User)
+        case nonexistent
+        case failed(any Error)
+    }
+
+    /// Too much waits for one user to be loaded.
+    struct Overloaded: Error {}
+
+    typealias Completion = (Outcome) -> Void
+
+    private var users: [BareJID: User] = [:]
+    private var loading: [BareJID: [Completion]] = [:]
+    private var idle: Deque<(jid: BareJID, since: Int64)> = []
+    private let load: (BareJID) -> EventLoopFuture<StoredUser?>
+    private let now: () -> Int64
+    private let waitingLimit: Int
+    /// How long an idle user stays, in microseconds.
+    private let keep: Int64
+
+    init(
+        load: @escaping (BareJID) -> EventLoopFuture<StoredUser?>,
+        now: @escaping () -> Int64,
+        waitingLimit: Int = 1_000,
+        keep: Int64 = 30_000_000
+    ) {
+        self.load = load
+        self.now = now
+        self.waitingLimit = waitingLimit
+        self.keep = keep
+    }
+
+    var count: Int { users.count }
+    var all: some Collection<User> { users.values }
+
+    /// The user if it is in memory.
+    subscript(_ jid: BareJID) -> User? { users[jid] }
+
+    /// Gives the user, at once or after it was loaded.
+    func with(_ jid: BareJID, _ completion: @escaping Completion) {
+        if let user = users[jid] {
+            user.lastNeeded = now()
+            completion(.user(user))
+            noteIfIdle(user)
+            return
+        }
+        if let waiting = loading[jid] {
+            guard waiting.count < waitingLimit else {
+                completion(.failed(Overloaded()))
+                return
+            }
+            loading[jid]?.append(completion)
+            return
+        }
+        loading[jid] = [completion]
+        load(jid).assumeIsolated().whenComplete { result in
+            self.loaded(jid, result)
+        }
+    }
+
+    /// An account was removed: it is forgotten, and those who wait learn that it does not exist.
+    func remove(_ jid: BareJID) {
+        users[jid] = nil
+    }
+
+    /// To be called when a session or a piece of work of the user ended.
+    func noteIfIdle(_ user: User) {
+        guard user.isIdle, users[user.jid] === user else { return }
+        user.lastNeeded = now()
+        idle.append((jid: user.jid, since: user.lastNeeded))
+    }
+
+    /// Forgets those who were idle for long enough; called by a timer.
+    func sweep() {
+        let limit = now() - keep
+        while let first = idle.first, first.since <= limit {
+            idle.removeFirst()
+            guard let user = users[first.jid], user.isIdle else { continue }
+            if user.lastNeeded <= first.since { users[first.jid] = nil }
+        }
+    }
+
+    private func loaded(_ jid: BareJID, _ result: Result<StoredUser?, any Error>) {
+        let waiting = loading.removeValue(forKey: jid) ?? []
+        let outcome: Outcome
+        switch result {
+        case .success(let stored?):
+            let user = User(
+                jid: jid,
+                roster: Roster(stored.roster, requests: stored.requests),
+                blocklist: Blocklist(stored.blocked.compactMap { try? JID($0) })
+            )
+            user.lastNeeded = now()
+            users[jid] = user
+            outcome = .user(user)
+        case .success(nil): outcome = .nonexistent
+        case .failure(let error): outcome = .failed(error)
+        }
+        for completion in waiting { completion(outcome) }
+        if case .user(let user) = outcome { noteIfIdle(user) }
+    }
+}
