@@ -112,12 +112,13 @@ let package = Package(
         executable("Load", ["XML", "SASL", "TLS", nioCore, nioPosix, argumentParser]),
 
         // Tests, one target per target, and the suites over real processes.
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: house),
         tests("XMLTests", ["XML", nioCore]),
         tests("TLSTests", ["TLS", nioCore, nioPosix, nioEmbedded]),
         tests("XMPPCoreTests", ["XMPPCore", "XML", nioCore]),
         tests("SASLTests", ["SASL", "XMPPCore", nioCore]),
         tests("ConfigTests", ["Config"]),
-        tests("StorageTests", ["Storage", "XMPPCore", nioCore, nioPosix, logging]),
+        tests("StorageTests", ["Storage", "TestSupport", "XMPPCore", nioCore, nioPosix, logging]),
         tests("XMPPStreamTests", ["XMPPStream", "XMPPCore", "XML", nioCore]),
         tests("DaemonTests", ["Daemon", "Config", nioCore, nioPosix, nioHTTP1, logging]),
         tests(
@@ -131,8 +132,12 @@ let package = Package(
         ),
         tests(
             "SMTests",
-            ["SM", "ComponentLink", "XMPPCore", "XML", "Config", "Storage", nioCore, nioEmbedded, logging]
+            [
+                "SM", "ComponentLink", "XMPPCore", "XML", "Config", "Storage", "TestSupport", nioCore, nioPosix,
+                nioEmbedded,
+                logging,
+            ]
         ),
-        tests("EndToEndTests", ["XML", "XMPPCore", "SASL", "TLS", "Config", nioCore, nioPosix]),
+        tests("EndToEndTests", ["TestSupport", "XML", "XMPPCore", "SASL", "TLS", "Config", nioCore, nioPosix]),
     ]
 )

@@ -113,7 +113,7 @@ package enum Migrator {
                 try connection.executeScript(migration.sql)
                 try connection.executeScript("INSERT INTO schema_version (version) VALUES (\(migration.version))")
             }
-            try connection.executeScript(Schema.grants)
+            if version == Schema.version { try connection.executeScript(Schema.grants) }
             try connection.executeScript("COMMIT")
             return max(found, version)
         } catch {
