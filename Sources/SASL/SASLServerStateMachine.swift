@@ -125,8 +125,9 @@ package struct SASLServerStateMachine: Sendable {
     /// The credentials of the user are here; nil if there is no such user or the account has none of this hash.
     package mutating func credentialsLoaded(_ credentials: SCRAMCredentials?) -> Action {
         guard case .awaitingCredentials(var scram) = state else { return .failure(.malformedRequest) }
-        scram.isKnown = credentials != nil
-        scram.credentials = credentials ?? decoy(username: scram.first.username, hash: scram.hash)
+        let usable = credentials.flatMap { $0.hash == scram.hash ? $0 : nil }
+        scram.isKnown = usable != nil
+        scram.credentials = usable ?? decoy(username: scram.first.username, hash: scram.hash)
         state = .awaitingFinal(scram)
         return .challenge(Digest.base64(Array(scram.serverFirst.utf8)))
     }
