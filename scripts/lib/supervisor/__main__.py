@@ -271,6 +271,8 @@ def main() -> int:
     except Refusal as refusal:
         warn(str(refusal))
         return refusal.code
+    except KeyboardInterrupt:
+        return 130
     except xmlrpc.client.Fault as fault:
         warn(f"supervisord: {fault.faultString}")
         return 70

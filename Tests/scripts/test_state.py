@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the state goes, and how it is saved, restored and given another domain."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import stat
+import subprocess
+import tempfile
+import unittest
+
+from suite import DUMMIES, IS_ROOT, ROOT, Suite, free_port_range
+
+# Inside a mount namespace, so that /var/lib/jackdaw and /run/jackdaw of this machine are not touched.
+PRIVATE = """
+set -euo pipefail
+mount --make-rprivate /
+mkdir -p /var/lib/jackdaw
+mount -t tmpfs none /var/lib/jackdaw
+mount -t tmpfs none /run
+chown jackdaw: /var/lib/jackdaw
+echo {port} >/var/lib/jackdaw/dummy-port
+cd {clone}
+trap 'scripts/supervisor stop' EXIT
+scripts/run --detach --binaries {clone}/Tests/scripts/dummy
+scripts/supervisor status --json >{answer}
+ls -ld /var/lib/jackdaw/jackdaw.yml /run/jackdaw/.s.PGSQL.5432
+! ls {clone}/var/jackdaw.yml
+"""
+
+
+def copy_of_checkout(place: pathlib.Path) -> pathlib.Path:
+    for part in ("scripts", "Tests/scripts", "etc"):
+        shutil.copytree(ROOT / part, place / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    return place
+
+
+class BackupTests(unittest.TestCase):
+    def setUp(self):
+        self.suite = Suite()
+        self.addCleanup(self.suite.remove)
+        self.suite.start()
+        self.file = self.suite.directory / "backup.tar"
+
+    def test_a_backup_of_a_running_suite_restores_all_of_it(self):
+        self.suite.sql("create table kept as select 'für später' as word")
+        secret = (self.suite.state / "secrets" / "router-c2s").read_bytes()
+        self.suite.call("backup", str(self.file))
+        self.assertEqual(stat.S_IMODE(self.file.stat().st_mode), 0o600)
+        self.assertTrue(self.suite.status()["c2s-1"]["connected"])
+
+        self.suite.sql("drop table kept")
+        (self.suite.state / "secrets" / "router-c2s").write_bytes(b"another\n")
+        refused = self.suite.call("restore", str(self.file), check=False)
+        self.assertEqual(refused.returncode, 73)
+        self.assertIn("--force", refused.stdout)
+        self.assertTrue(self.suite.status()["c2s-1"]["connected"])
+
+        self.suite.call("restore", "--force", str(self.file))
+        self.suite.start()
+        self.assertEqual(self.suite.sql("select word from kept"), "für später")
+        self.assertEqual((self.suite.state / "secrets" / "router-c2s").read_bytes(), secret)
+        kept = list(self.suite.state.glob("before-restore-*/secrets/router-c2s"))
+        self.assertEqual([path.read_bytes() for path in kept], [b"another\n"])
+
+    def test_a_backup_restores_into_another_place(self):
+        self.suite.sql("create table kept as select 1 as x")
+        self.suite.call("backup", str(self.file))
+        self.suite.call("supervisor", "stop")
+        other = Suite()
+        self.addCleanup(other.remove)
+        other.call("restore", str(self.file))
+        other.start()
+        self.assertEqual(other.sql("select x from kept"), "1")
+
+    def test_what_is_no_backup_changes_nothing(self):
+        self.file.write_text("no archive\n", encoding="ascii")
+        before = (self.suite.state / "jackdaw.yml").read_bytes()
+        self.assertEqual(self.suite.call("restore", "--force", str(self.file), check=False).returncode, 65)
+        self.assertEqual((self.suite.state / "jackdaw.yml").read_bytes(), before)
+        self.assertEqual(list(self.suite.state.glob("before-restore-*")), [])
+
+
+class DomainTests(unittest.TestCase):
+    def test_another_domain_gets_a_certificate_and_the_rest_of_the_file_stays(self):
+        suite = Suite()
+        self.addCleanup(suite.remove)
+        suite.start()
+        configuration = suite.state / "jackdaw.yml"
+        before = configuration.read_text(encoding="utf-8")
+        words = suite.call("set-domain", "Chat.Example.org").stdout
+        self.assertIn("The suite was restarted", words)
+        self.assertEqual(
+            configuration.read_text(encoding="utf-8"), before.replace("- name: 'localhost'", "- name: 'chat.example.org'")
+        )
+        certificate = suite.state / "certificates" / "chat.example.org.pem"
+        names = subprocess.run(
+            ["openssl", "x509", "-in", certificate, "-noout", "-ext", "subjectAltName"], check=True,
+            stdout=subprocess.PIPE, encoding="utf-8",
+        ).stdout
+        self.assertIn("DNS:chat.example.org", names)
+        self.assertNotEqual(suite.call("set-domain", "no domain", check=False).returncode, 0)
+
+
+class PlaceTests(unittest.TestCase):
+    @unittest.skipUnless(IS_ROOT, "needs root")
+    def test_a_clone_in_a_private_home_keeps_its_state_outside(self):
+        # scripts/run makes the user; the namespace of the test needs it before.
+        with tempfile.TemporaryDirectory(prefix="jackdaw-test-", dir="/root") as home:
+            clone = copy_of_checkout(pathlib.Path(home) / "clone")
+            answer = pathlib.Path(home) / "answer"
+            if subprocess.run(["id", "jackdaw"], check=False, capture_output=True).returncode != 0:
+                subprocess.run(["useradd", "--system", "--user-group", "--home-dir", "/var/lib/jackdaw", "jackdaw"])
+            environment = {k: v for k, v in os.environ.items() if not k.startswith("JACKDAW_")}
+            result = subprocess.run(
+                ["unshare", "-m", "bash", "-c", PRIVATE.format(clone=clone, answer=answer, port=free_port_range())],
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", check=False, env=environment,
+            )
+            with contextlib.suppress(OSError):
+                os.rmdir("/var/lib/jackdaw")
+            self.assertEqual(result.returncode, 0, result.stdout)
+            self.assertIn("out of reach for the user jackdaw", result.stdout)
+            rows = json.loads(answer.read_text(encoding="utf-8"))
+            self.assertTrue(rows and all(row["connected"] for row in rows), rows)
+
+    @unittest.skipUnless(IS_ROOT, "needs root, to become another user")
+    def test_another_user_runs_everything_as_itself(self):
+        with tempfile.TemporaryDirectory(prefix="jackdaw-test-", dir="/tmp") as home:
+            clone = copy_of_checkout(pathlib.Path(home) / "clone")
+            (clone / "var").mkdir()
+            (clone / "var" / "dummy-port").write_text(f"{free_port_range()}\n", encoding="ascii")
+            subprocess.run(["chown", "-R", "nobody", home], check=True)
+            as_nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "env", "-i",
+                         "PATH=/usr/bin:/bin", "HOME=/nonexistent"]
+            steps = [["run", "--detach", "--binaries", str(DUMMIES)], ["supervisor", "status"], ["supervisor", "stop"]]
+            words = ""
+            for step in steps:
+                result = subprocess.run(
+                    as_nobody + [str(clone / "scripts" / step[0]), *step[1:]], stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT, encoding="utf-8", check=False, cwd=clone,
+                )
+                self.assertEqual(result.returncode, 0, result.stdout)
+                words += result.stdout
+            self.assertIn("as the user nobody", words)
+            self.assertEqual((clone / "var" / "jackdaw.yml").owner(), "nobody")
+
+    def test_a_path_too_long_for_a_socket_is_said_so(self):
+        suite = Suite()
+        self.addCleanup(suite.remove)
+        suite.environment["JACKDAW_RUN"] = str(suite.directory / ("x" * 90))
+        answer = suite.call("run", "--detach", "--binaries", str(DUMMIES), check=False)
+        self.assertEqual(answer.returncode, 78)
+        self.assertIn("too long for a Unix socket", answer.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
