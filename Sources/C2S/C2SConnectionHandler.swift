@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import Config
+import Daemon
+import Logging
+import NIOCore
+import SASL
+import TLS
+import XML
+import XMPPCore
+import XMPPStream
+
+/// One client's channel: reads the stream, asks the machine, does what it says.
+///
+/// What is written during a turn of the loop goes out at its end, in one piece. Reading pauses while the machine
+/// waits for somebody, while the client has used up its rates, and while the link to the router is full.
+final class C2SConnectionHandler: ChannelDuplexHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = Never
+    typealias OutboundOut = ByteBuffer
+
+    let hub: C2SHub
+    let clientAddress: ClientAddress
+    var machine: C2SConnectionStateMachine
+    var logger: Logger
+    /// Whether the hub counts it among its sessions.
+    var isSessionCounted = false
+    /// The instance that owns the session, as soon as one was asked.
+    var owner: String?
+
+    private let mode: ListenerMode
+    private let reader: StreamReader
+    private var context: ChannelHandlerContext?
+    private var tls: TLSHandler?
+    private var throttle: StreamThrottle
+    private var isAuthenticated = false
+    private var isHandshakeCounted = false
+
+    private var out = ByteBuffer()
+    private var isFlushWanted = false
+    /// All that was ever given to the channel, for the detection of one that is stuck.
+    private var writtenBytes = 0
+    private var drainedBytes = 0
+    private var drainedAt: NIODeadline
+
+    private var isProcessing = false
+    /// An element that waits for its time.
+    private var held: StreamElement?
+    private var pausedUntil: NIODeadline?
+    private var isParked = false
+    private var isReadWanted = false
+    private var hasReaderFailed = false
+    private var discardedBytes = 0
+
+    private var lastInbound: NIODeadline
+    private var pingSent: NIODeadline?
+    private var loginTimer: Scheduled<Void>?
+    private var closeTimer: Scheduled<Void>?
+    private var pauseTimer: Scheduled<Void>?
+
+    init(hub: C2SHub, mode: ListenerMode, address: ClientAddress, now: NIODeadline) {
+        self.hub = hub
+        self.mode = mode
+        clientAddress = address
+        let name = Digest.randomName()
+        machine = C2SConnectionStateMachine(
+            configuration: hub.machineConfiguration,
+            isDirectTLS: mode == .direct,
+            sessionName: name,
+            address: address.description
+        )
+        reader = StreamReader(
+            trust: .foreign,
+            contentNamespaces: [Namespace.client],
+            limits: hub.configuration.limitsBeforeLogin
+        )
+        throttle = hub.configuration.throttle
+        lastInbound = now
+        drainedAt = now
+        logger = hub.logger
+        logger[metadataKey: "conn"] = "\(name.prefix(8))"
+    }
+
+    // MARK: - Channel
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        if context.channel.isActive { begin(context) }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        begin(context)
+        context.fireChannelActive()
+    }
+
+    private func begin(_ context: ChannelHandlerContext) {
+        guard loginTimer == nil else { return }
+        logger.debug("connection", metadata: ["peer": "\(clientAddress)"])
+        let timeout = TimeAmount(hub.configuration.timeouts.login)
+        loginTimer = context.eventLoop.assumeIsolated().scheduleTask(in: timeout) {
+            self.run(self.machine.loginTimedOut(id: Digest.randomName()))
+        }
+        if mode == .direct { startTLS(domain: nil) }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        for timer in [loginTimer, closeTimer, pauseTimer] { timer?.cancel() }
+        run(machine.connectionLost())
+        hub.closed(self, wasAuthenticated: isAuthenticated)
+        if isHandshakeCounted { hub.limiter.handshakeEnded() }
+        isHandshakeCounted = false
+        held = nil
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if case TLSError.handshakeFailed(let reason) = error {
+            hub.metrics.handshakeFailures.increment()
+            logger.debug("TLS handshake failed", metadata: ["reason": "\(reason)"])
+        } else {
+            logger.debug("connection failed", metadata: ["reason": "\(error)"])
+        }
+        context.close(promise: nil)
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .handshakeCompleted(let info) = event as? TLSEvent {
+            if isHandshakeCounted { hub.limiter.handshakeEnded() }
+            isHandshakeCounted = false
+            let bindings = ChannelBindings(
+                tlsExporter: tls?.channelBindingExporter(),
+                tlsServerEndPoint: tls?.serverEndPoint()
+            )
+            run(machine.handshakeCompleted(version: info.version, bindings: bindings))
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let buffer = unwrapInboundIn(data)
+        let now = NIODeadline.now()
+        hub.metrics.bytesReceived.increment(by: buffer.readableBytes)
+        lastInbound = now
+        pingSent = nil
+        guard machine.phase != .closed, !hasReaderFailed else {
+            discard(buffer.readableBytes)
+            return
+        }
+        if let until = throttle.bytes.take(buffer.readableBytes, now: now) { pause(until: until) }
+        reader.receive(buffer)
+        process()
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if isReadPaused {
+            isReadWanted = true
+        } else {
+            context.read()
+        }
+    }
+
+    // MARK: - Input
+
+    /// The machine must not be given the next element yet.
+    private var isHeldUp: Bool { machine.isWaiting || held != nil || isParked }
+
+    private var isReadPaused: Bool {
+        guard machine.phase != .closing else { return false }
+        return (isHeldUp && machine.phase != .handshaking) || pausedUntil != nil
+    }
+
+    /// Gives the machine what was read, as far as it takes it now.
+    func process() {
+        guard !isProcessing else { return }
+        isProcessing = true
+        defer {
+            isProcessing = false
+            resumeReading()
+        }
+        do throws(StreamReader.Failure) {
+            while !isHeldUp, !hasReaderFailed, machine.phase != .closed, let event = try reader.next() {
+                if hub.isLinkCongested { park() }
+                switch event {
+                case .streamOpened(let header):
+                    let id = Digest.randomName()
+                    run(machine.streamOpened(header, id: id, sessionFeatures: hub.sessionFeatures))
+                case .element(let element): charge(element)
+                case .streamClosed: run(machine.streamClosed())
+                }
+            }
+        } catch {
+            hasReaderFailed = true
+            logger.debug("bad input", metadata: ["reason": "\(error)"])
+            run(machine.readerFailed(error, id: Digest.randomName()))
+        }
+    }
+
+    /// Takes the element's price; one that cannot be paid now waits.
+    private func charge(_ element: StreamElement) {
+        if machine.phase == .closing { return }
+        if !machine.takeUncharged(element), let until = throttle.stanzas.take(1, now: .now()) {
+            held = element
+            pause(until: until)
+        } else {
+            handle(element)
+        }
+    }
+
+    private func handle(_ element: StreamElement) {
+        guard machine.phase == .session else {
+            let id = Digest.randomName()
+            run(machine.elementReceived(element, id: id, hasUnreadInput: reader.hasUnreadInput))
+            return
+        }
+        switch machine.sessionElementReceived(element, id: machine.sessionName) {
+        case .forward(let message):
+            hub.metrics.stanzasReceived.increment()
+            if case .stanza(_, .some(let number), _) = message.content {
+                logger.trace("stanza from the client", metadata: ["stanza": "\(machine.sessionName)-\(number)"])
+            }
+            tell(message)
+        case .actions(let actions):
+            run(actions)
+        }
+    }
+
+    /// Reads no further until a moment.
+    private func pause(until deadline: NIODeadline) {
+        if let earlier = pausedUntil, earlier >= deadline { return }
+        pausedUntil = deadline
+        hub.metrics.throttled.increment()
+        pauseTimer?.cancel()
+        pauseTimer = context?.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) {
+            self.pausedUntil = nil
+            self.pauseTimer = nil
+            if let element = self.held {
+                self.held = nil
+                self.handle(element)
+            }
+            self.process()
+        }
+    }
+
+    /// Waits for the link to the router; the hub calls `unpark`.
+    private func park() {
+        guard !isParked else { return }
+        isParked = true
+        hub.park(self)
+    }
+
+    func unpark() {
+        isParked = false
+        process()
+    }
+
+    private func resumeReading() {
+        guard isReadWanted, !isReadPaused else { return }
+        isReadWanted = false
+        context?.read()
+    }
+
+    /// After an error the client is listened to for a while, so that it can read what we said, but not for ever.
+    private func discard(_ count: Int) {
+        discardedBytes += count
+        if discardedBytes > 16 << 20 { context?.close(promise: nil) }
+    }
+
+    // MARK: - Output
+
+    func send(_ buffer: ByteBuffer) {
+        write { $0.writeImmutableBuffer(buffer) }
+    }
+
+    private func write(_ body: (inout ByteBuffer) -> Void) {
+        body(&out)
+        wantFlush()
+    }
+
+    private func wantFlush() {
+        guard !isFlushWanted else { return }
+        isFlushWanted = true
+        hub.wantFlush(self)
+    }
+
+    /// Sends what was written in this turn of the loop.
+    func flush() {
+        isFlushWanted = false
+        guard let context else { return }
+        if machine.requestIsDue() { out.writeImmutableBuffer(ManagementElement.request) }
+        guard out.readableBytes > 0 else { return }
+        let buffer = out
+        out = ByteBuffer()
+        writtenBytes += buffer.readableBytes
+        hub.metrics.bytesSent.increment(by: buffer.readableBytes)
+        context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
+        if bufferedBytes(context) > hub.configuration.limits.outputBytes {
+            hub.metrics.slowClients.increment()
+            logger.info("the client does not read", metadata: ["peer": "\(clientAddress)"])
+            run(machine.giveUp())
+        }
+    }
+
+    private func bufferedBytes(_ context: ChannelHandlerContext) -> Int {
+        (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+    }
+
+    // MARK: - Actions
+
+    func run(_ actions: [C2SConnectionStateMachine.Action]) {
+        for action in actions { run(action) }
+    }
+
+    private func run(_ action: C2SConnectionStateMachine.Action) {
+        switch action {
+        case .send(let buffer): send(buffer)
+        case .startTLS(let domain): startTLS(domain: domain)
+        case .restartStream: reader.reset()
+        case .loadCredentials(let user, let hash): hub.loadCredentials(of: user, hash: hash, for: self)
+        case .delayFailure(let user, let isGuess): delayFailure(user, isGuess: isGuess)
+        case .loggedIn(let user): loggedIn(user)
+        case .tellOwner(let content):
+            tell(SessionMessage(session: machine.sessionName, attach: machine.attach, content))
+        case .sessionBegan(let jid): sessionBegan(jid)
+        case .sessionRenamed(let oldName): hub.renamed(self, from: oldName)
+        case .close(let atOnce): close(atOnce: atOnce)
+        }
+    }
+
+    private func startTLS(domain: String?) {
+        flush()
+        guard let context, hub.limiter.handshakeStarted(), let tlsContext = hub.tlsContext(mode) else {
+            close(atOnce: true)
+            return
+        }
+        isHandshakeCounted = true
+        do {
+            let handler = try TLSHandler(context: tlsContext, domain: domain)
+            tls = handler
+            try context.pipeline.syncOperations.addHandler(handler, position: .before(self))
+        } catch {
+            logger.error("cannot start TLS", metadata: ["reason": "\(error)"])
+            close(atOnce: true)
+        }
+    }
+
+    private func delayFailure(_ user: BareJID?, isGuess: Bool) {
+        hub.metrics.loginFailures.increment()
+        logger.info(
+            "login failed",
+            metadata: ["peer": "\(clientAddress)", "jid": "\(user?.description ?? "")", "reason": "\(machine.phase)"]
+        )
+        guard isGuess else {
+            run(machine.failureDelayElapsed(id: Digest.randomName()))
+            return
+        }
+        let delay = hub.loginThrottle.failed(account: user?.description, address: clientAddress, now: .now())
+        context?.eventLoop.assumeIsolated().scheduleTask(in: delay) {
+            self.run(self.machine.failureDelayElapsed(id: Digest.randomName()))
+            self.process()
+        }
+    }
+
+    private func loggedIn(_ user: BareJID) {
+        hub.metrics.logins.increment()
+        logger[metadataKey: "jid"] = "\(user)"
+        logger.info(
+            "logged in",
+            metadata: [
+                "peer": "\(clientAddress)", "mechanism": "\(machine.mechanismName)", "tls": "\(machine.tlsVersion)",
+            ]
+        )
+        reader.limits = hub.configuration.limitsAfterLogin
+        hub.loginThrottle.succeeded(account: user.description, address: clientAddress, now: .now())
+        hub.limiter.authenticated(clientAddress)
+        isAuthenticated = true
+    }
+
+    private func sessionBegan(_ jid: JID) {
+        loginTimer?.cancel()
+        logger[metadataKey: "jid"] = "\(jid)"
+        logger.debug("session", metadata: ["session": "\(machine.sessionName)"])
+        hub.sessionBegan(self)
+    }
+
+    private func tell(_ message: SessionMessage) {
+        hub.tell(message, for: self)
+    }
+
+    private func close(atOnce: Bool) {
+        flush()
+        guard let context else { return }
+        if atOnce {
+            context.close(promise: nil)
+        } else if closeTimer == nil {
+            held = nil
+            pauseTimer?.cancel()
+            pausedUntil = nil
+            let wait = TimeAmount(hub.configuration.timeouts.close)
+            closeTimer = context.eventLoop.assumeIsolated().scheduleTask(in: wait) {
+                self.context?.close(promise: nil)
+            }
+            resumeReading()
+        }
+    }
+
+    // MARK: - Login
+
+    func credentialsLoaded(_ credentials: SCRAMCredentials?) {
+        run(machine.credentialsLoaded(credentials, id: Digest.randomName()))
+        process()
+    }
+
+    func credentialsUnavailable() {
+        run(machine.credentialsUnavailable(id: Digest.randomName()))
+        process()
+    }
+
+    func passwordChecked(_ isRight: Bool) {
+        run(machine.passwordChecked(isRight, id: Digest.randomName()))
+        process()
+    }
+
+    // MARK: - From SM
+
+    /// What the session's owner says.
+    func received(_ content: SessionMessage.Content) {
+        switch content {
+        case .stanza(let stanza, let number, _):
+            hub.metrics.stanzasSent.increment()
+            if machine.deliver(stanza, number: number, into: &out) { wantFlush() }
+        case .opened(let jid): run(machine.opened(jid))
+        case .refused(let error): run(machine.refused(error, id: Digest.randomName()))
+        case .enabled(let token, let max): run(machine.enabled(token: token, max: max))
+        case .resumed(let resumed): run(machine.resumed(resumed))
+        case .resumeFailed(let h): run(machine.resumeFailed(h: h))
+        case .settled(let number): run(machine.settled(number))
+        case .end(let end): run(machine.ended(end, id: Digest.randomName()))
+        case .registered(let request, let iq): run(machine.registered(request: request, iq: iq))
+        case .features, .open, .enable, .resume, .acknowledged, .detached, .close, .register: return
+        }
+        if !isHeldUp { process() }
+    }
+
+    // MARK: - The hub's regular look
+
+    /// Pings a silent client, and ends a connection whose client is gone or does not read.
+    func look(now: NIODeadline) {
+        guard let context else { return }
+        let timeouts = hub.configuration.timeouts
+        let buffered = bufferedBytes(context)
+        let drained = writtenBytes - buffered
+        if buffered == 0 || drained > drainedBytes {
+            drainedBytes = drained
+            drainedAt = now
+        } else if now - drainedAt >= TimeAmount(timeouts.write) {
+            logger.info("the client does not read", metadata: ["peer": "\(clientAddress)"])
+            hub.metrics.slowClients.increment()
+            return run(machine.giveUp())
+        }
+        guard machine.phase == .session, !isReadPaused else { return }
+        if let pingSent {
+            guard now - pingSent >= TimeAmount(timeouts.ping) else { return }
+            logger.info("the client does not answer", metadata: ["peer": "\(clientAddress)"])
+            run(machine.giveUp())
+        } else if now - lastInbound >= TimeAmount(timeouts.pingAfter) {
+            pingSent = now
+            send(machine.ping(id: Digest.randomName()))
+        }
+    }
+}

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import Daemon
+import Logging
+import NIOCore
+import SASL
+import Storage
+import TLS
+import XMPPCore
+
+/// How TLS begins on a listener.
+enum ListenerMode: Sendable {
+    case startTLS
+    case direct
+}
+
+/// What all connections of the process share: limits, sessions by name, the owners of domains.
+///
+/// Confined to the process's event loop. It knows no sockets and no database: those come in as closures, so that
+/// tests bring their own.
+final class C2SHub {
+    /// What the hub asks of the world.
+    struct Services {
+        /// Sends to an instance; false if it cannot be now.
+        var send: (SessionMessage, String) -> Bool
+        /// Bytes that wait on the link.
+        var queuedBytes: () -> Int
+        /// The credentials of a user, one for each hash; none for a user that does not exist.
+        var credentials: (BareJID) -> EventLoopFuture<[SCRAMCredentials]>
+        /// Runs what takes milliseconds on a thread of its own.
+        var compute: (@escaping @Sendable () -> Bool) -> EventLoopFuture<Bool>
+    }
+
+    let eventLoop: any EventLoop
+    let logger: Logger
+    let metrics: C2SMetrics
+    private(set) var configuration: C2SConfiguration
+    private(set) var machineConfiguration: C2SConnectionStateMachine.Configuration
+    var limiter: ConnectionLimiter
+    var loginThrottle: LoginThrottle
+    var tlsContexts: [ListenerMode: TLSContext] = [:]
+    /// What SM adds to the stream features, by domain.
+    private(set) var sessionFeatures: [String: ByteBuffer] = [:]
+    private(set) var isDraining = false
+
+    private let services: Services
+    private let serverSecret: [UInt8]
+    private var connections: [ObjectIdentifier: C2SConnectionHandler] = [:]
+    /// The sessions here, and the connections that ask for one, by session name.
+    private var sessions: [String: C2SConnectionHandler] = [:]
+    private var registrations: [String: C2SConnectionHandler] = [:]
+    private var owners = OwnerTable()
+    private var unflushed: [C2SConnectionHandler] = []
+    private var parked: [C2SConnectionHandler] = []
+    private var passwordChecks = 0
+
+    init(
+        configuration: C2SConfiguration,
+        serverSecret: [UInt8],
+        services: Services,
+        metrics: C2SMetrics,
+        eventLoop: any EventLoop,
+        logger: Logger
+    ) {
+        self.configuration = configuration
+        self.serverSecret = serverSecret
+        self.services = services
+        self.metrics = metrics
+        self.eventLoop = eventLoop
+        self.logger = logger
+        machineConfiguration = configuration.machine(serverSecret: serverSecret)
+        limiter = ConnectionLimiter(limits: configuration.connectionLimits)
+        loginThrottle = LoginThrottle(limits: configuration.loginLimits)
+    }
+
+    /// Takes over a new configuration: limits and rules for connections from now on.
+    func reload(_ configuration: C2SConfiguration) {
+        self.configuration = configuration
+        machineConfiguration = configuration.machine(serverSecret: serverSecret)
+        limiter.limits = configuration.connectionLimits
+        loginThrottle.limits = configuration.loginLimits
+    }
+
+    func tlsContext(_ mode: ListenerMode) -> TLSContext? { tlsContexts[mode] }
+
+    var connectionCount: Int { connections.count }
+
+    private(set) var sessionCount = 0
+
+    // MARK: - Connections
+
+    /// A connection came; nil if it is too many, and why.
+    func accept(
+        _ address: ClientAddress,
+        mode: ListenerMode,
+        now: NIODeadline
+    ) -> Result<C2SConnectionHandler, ConnectionRefused> {
+        if let refusal = isDraining ? .totalLimit : limiter.accepted(address) {
+            metrics.refused.increment()
+            logger.debug("connection refused", metadata: ["peer": "\(address)", "reason": "\(refusal)"])
+            return .failure(ConnectionRefused(reason: refusal))
+        }
+        metrics.accepted.increment()
+        let handler = C2SConnectionHandler(hub: self, mode: mode, address: address, now: now)
+        connections[ObjectIdentifier(handler)] = handler
+        metrics.connections.set(connections.count)
+        return .success(handler)
+    }
+
+    /// A connection is gone.
+    func closed(_ handler: C2SConnectionHandler, wasAuthenticated: Bool) {
+        guard connections.removeValue(forKey: ObjectIdentifier(handler)) != nil else { return }
+        limiter.closed(handler.clientAddress, wasAuthenticated: wasAuthenticated)
+        forget(handler)
+        metrics.connections.set(connections.count)
+    }
+
+    /// Takes the connection out of the tables of sessions.
+    private func forget(_ handler: C2SConnectionHandler) {
+        let name = handler.machine.sessionName
+        if sessions[name] === handler { sessions[name] = nil }
+        if handler.isSessionCounted {
+            handler.isSessionCounted = false
+            sessionCount -= 1
+            metrics.sessions.set(sessionCount)
+        }
+        for (request, other) in registrations where other === handler { registrations[request] = nil }
+    }
+
+    func sessionBegan(_ handler: C2SConnectionHandler) {
+        handler.isSessionCounted = true
+        sessionCount += 1
+        metrics.sessions.set(sessionCount)
+    }
+
+    /// A connection took over a session: whoever had it here is dropped.
+    func renamed(_ handler: C2SConnectionHandler, from oldName: String) {
+        if sessions[oldName] === handler { sessions[oldName] = nil }
+        let name = handler.machine.sessionName
+        let previous = sessions.updateValue(handler, forKey: name)
+        if let previous, previous !== handler {
+            previous.received(.end(SessionMessage.End(isSilent: true)))
+        }
+    }
+
+    /// Flushes at the end of this turn of the loop.
+    func wantFlush(_ handler: C2SConnectionHandler) {
+        unflushed.append(handler)
+        guard unflushed.count == 1 else { return }
+        eventLoop.assumeIsolated().execute { self.flush() }
+    }
+
+    private func flush() {
+        let handlers = unflushed
+        unflushed.removeAll(keepingCapacity: true)
+        for handler in handlers { handler.flush() }
+    }
+
+    /// Looks after all connections; to be called every few seconds.
+    func look(now: NIODeadline) {
+        for handler in Array(connections.values) { handler.look(now: now) }
+    }
+
+    /// Ends all connections: the process stops.
+    func drain() {
+        isDraining = true
+        for handler in Array(connections.values) {
+            handler.run(handler.machine.shutDown(id: Digest.randomName()))
+        }
+    }
+
+    // MARK: - The way to SM
+
+    /// Above this, clients wait: a link whose queue is full is reset, and then they would lose their sessions.
+    private static let congestion = 4 << 20
+
+    var isLinkCongested: Bool { services.queuedBytes() > Self.congestion }
+
+    func park(_ handler: C2SConnectionHandler) {
+        parked.append(handler)
+        if parked.count == 1 { scheduleUnpark() }
+    }
+
+    private func scheduleUnpark() {
+        eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(5)) {
+            guard !self.isLinkCongested else { return self.scheduleUnpark() }
+            let handlers = self.parked
+            self.parked = []
+            for handler in handlers { handler.unpark() }
+        }
+    }
+
+    /// Sends to the owner of a connection's session; what cannot be sent now and must be is asked for again when an
+    /// owner comes.
+    func tell(_ message: SessionMessage, for handler: C2SConnectionHandler) {
+        var message = message
+        switch message.content {
+        case .open, .resume:
+            sessions[message.session] = handler
+            handler.owner = owners.owner(of: handler.machine.domain)
+        case .register(let register):
+            registrations[register.request] = handler
+            handler.owner = owners.owner(of: handler.machine.domain)
+            message = SessionMessage(message.content)
+        default: break
+        }
+        guard let owner = handler.owner else { return }
+        _ = services.send(message, owner)
+    }
+
+    /// SM, or what claims to be it, says something.
+    func received(_ message: SessionMessage, from instance: String) {
+        switch message.content {
+        case .features(let domain, let bytes):
+            sessionFeatures[domain] = bytes
+        case .registered(let request, _):
+            registrations.removeValue(forKey: request)?.received(message.content)
+        default:
+            guard let handler = sessions[message.session], handler.owner == instance else {
+                return reject(message, from: instance)
+            }
+            guard message.attach == handler.machine.attach else { return }
+            handler.received(message.content)
+            if handler.machine.phase == .closed || handler.machine.phase == .closing { forget(handler) }
+        }
+    }
+
+    /// SM speaks of a session that is not here (any more): its connection broke in the meantime.
+    private func reject(_ message: SessionMessage, from instance: String) {
+        switch message.content {
+        case .resumed(let resumed):
+            let detached = SessionMessage(session: resumed.session, attach: resumed.attach, .detached)
+            _ = services.send(detached, instance)
+        case .stanza, .opened, .enabled:
+            _ = services.send(SessionMessage(session: message.session, attach: message.attach, .detached), instance)
+        default: break
+        }
+    }
+
+    // MARK: - Owners
+
+    func instanceAvailable(name: String, epoch: String, names: [String]) {
+        if let change = owners.available(name: name, epoch: epoch, names: names) {
+            if change.isRestart { ownerLost(name) }
+            guard change.isOwner else { return }
+            for handler in Array(connections.values) { handler.run(handler.machine.ownerAvailable()) }
+        }
+    }
+
+    func instanceUnavailable(name: String) {
+        guard owners.unavailable(name: name) else { return }
+        ownerLost(name)
+    }
+
+    /// The link is down: nobody can be reached.
+    func linkDown() {
+        for name in owners.removeAll() { ownerLost(name) }
+    }
+
+    func hasOwner(of domain: String) -> Bool { owners.owner(of: domain) != nil }
+
+    private func ownerLost(_ name: String) {
+        logger.warning("lost the owner of sessions", metadata: ["peer": "\(name)"])
+        for handler in Array(connections.values) where handler.owner == name {
+            handler.owner = nil
+            handler.run(handler.machine.ownerLost(id: Digest.randomName()))
+        }
+    }
+}
+
+/// A connection that was not taken.
+struct ConnectionRefused: Error {
+    let reason: ConnectionLimiter.Refusal
+}
+
+// MARK: - Credentials
+
+extension C2SHub {
+    /// Password checks that may wait for a thread: past it, logins are put off.
+    private static let passwordChecksLimit = 256
+
+    /// Looks up credentials and gives them to the connection, or, for PLAIN, checks the password with them.
+    func loadCredentials(of user: BareJID, hash: SCRAMHash?, for handler: C2SConnectionHandler) {
+        let isPlain = hash == nil
+        guard
+            loginThrottle.mayTry(account: user.description, address: handler.clientAddress, now: .now()),
+            !isPlain || passwordChecks < Self.passwordChecksLimit
+        else {
+            logger.info("login put off", metadata: ["jid": "\(user)", "peer": "\(handler.clientAddress)"])
+            return handler.credentialsUnavailable()
+        }
+        services.credentials(user).assumeIsolated().whenComplete { result in
+            switch result {
+            case .failure(let error):
+                self.logger.warning("cannot read credentials", metadata: ["reason": "\(error)"])
+                handler.credentialsUnavailable()
+            case .success(let all):
+                if let hash {
+                    handler.credentialsLoaded(all.first { $0.hash == hash })
+                } else {
+                    self.checkPassword(all, for: handler)
+                }
+            }
+        }
+    }
+
+    /// Any of the stored verifiers will do; the decoy has the hash that a real one would have.
+    private func checkPassword(_ all: [SCRAMCredentials], for handler: C2SConnectionHandler) {
+        let stored = all.first { $0.hash == .sha256 } ?? all.first
+        guard let credentials = stored ?? handler.machine.decoy(hash: .sha256) else { return }
+        let password = handler.machine.pendingPassword
+        let isKnown = stored != nil
+        passwordChecks += 1
+        services.compute { credentials.matches(prepared: password) }.assumeIsolated().whenComplete { result in
+            self.passwordChecks -= 1
+            switch result {
+            case .success(let matches): handler.passwordChecked(matches && isKnown)
+            case .failure: handler.credentialsUnavailable()
+            }
+        }
+    }
+}

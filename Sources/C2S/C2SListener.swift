@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Config
+import Daemon
+import Glibc
+import NIOCore
+import NIOPosix
+import XMPPCore
+import XMPPStream
+
+/// Opens a port for clients.
+enum C2SListener {
+    /// Binds with `SO_REUSEPORT`, so that several processes share the port; `[::]` takes IPv4 as well, and stands for
+    /// IPv4 alone where the host has no IPv6.
+    static func bind(
+        _ listener: JackdawConfiguration.Listener,
+        runtime: NIOLoopBound<C2SRuntime>,
+        context: DaemonContext
+    ) async throws -> any Channel {
+        let mode: ListenerMode = listener.tls == .direct ? .direct : .startTLS
+        let address = listener.address
+        let isAny = address.host == "::"
+        do {
+            var bootstrap = bootstrap(mode, runtime, context)
+            if address.host.contains(":") {
+                let isV6Only = ChannelOptions.Types.SocketOption(level: .ipv6, name: .ipv6_v6only)
+                bootstrap = bootstrap.serverChannelOption(isV6Only, value: isAny ? 0 : 1)
+            }
+            return try await bootstrap.bind(host: address.host, port: address.port).get()
+        } catch let error as IOError where isAny && error.errnoCode != EADDRINUSE {
+            return try await bootstrap(mode, runtime, context).bind(host: "0.0.0.0", port: address.port).get()
+        }
+    }
+
+    private static func bootstrap(
+        _ mode: ListenerMode,
+        _ runtime: NIOLoopBound<C2SRuntime>,
+        _ context: DaemonContext
+    ) -> ServerBootstrap {
+        let logger = context.logger
+        return ServerBootstrap(group: context.eventLoop)
+            .serverChannelOption(.backlog, value: 1_024)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(.socketOption(NIOBSDSocket.Option(rawValue: SO_REUSEPORT)), value: 1)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(AcceptBackOffHandler(logger: logger))
+                }
+            }
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.socketOption(.so_keepalive), value: 1)
+            // A client is read in pieces, so that it cannot hold more than one of them here.
+            .childChannelOption(.maxMessagesPerRead, value: 1)
+            .childChannelOption(
+                .recvAllocator,
+                value: AdaptiveRecvByteBufferAllocator(minimum: 1_024, initial: 2_048, maximum: 32_768)
+            )
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try Self.configure(channel, mode, runtime.value.hub)
+                }
+            }
+    }
+
+    /// Puts the handlers of a connection in place, or refuses it.
+    private static func configure(_ channel: any Channel, _ mode: ListenerMode, _ hub: C2SHub) throws {
+        let prefix = hub.configuration.limits.ipv6Prefix
+        let address = ClientAddress(channel.remoteAddress, ipv6Prefix: prefix)
+        switch hub.accept(address, mode: mode, now: .now()) {
+        case .success(let handler):
+            try channel.pipeline.syncOperations.addHandler(handler)
+        case .failure(let refused):
+            try channel.pipeline.syncOperations.addHandler(RefusalHandler(mode: mode, reason: refused.reason))
+        }
+    }
+}
+
+/// Tells a client that its connection is one too many, where it can be told, and closes.
+final class RefusalHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let mode: ListenerMode
+    private let reason: ConnectionLimiter.Refusal
+
+    init(mode: ListenerMode, reason: ConnectionLimiter.Refusal) {
+        self.mode = mode
+        self.reason = reason
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        if mode == .startTLS {
+            var buffer = ByteBuffer()
+            StreamHeaderWriter(contentNamespace: Namespace.client, language: "en").write(to: &buffer)
+            let error =
+                switch reason {
+                case .addressLimit: StreamError(.policyViolation, text: "too many connections from your address")
+                case .totalLimit: StreamError(.resourceConstraint, text: "too many connections")
+                }
+            error.write(to: &buffer)
+            StreamHeaderWriter.writeClose(to: &buffer)
+            context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
+        }
+        context.close(promise: nil)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import NIOCore
+import XML
+import XMPPCore
+import XMPPStream
+
+// A bound session: stanzas both ways, and stream management (XEP-0198).
+
+extension C2SConnectionStateMachine {
+    /// What to do with what a client sent in its session.
+    enum Verdict {
+        case forward(SessionMessage)
+        case actions([Action])
+    }
+
+    /// A child of the stream's root arrived in the session.
+    mutating func sessionElementReceived(_ element: StreamElement, id: String) -> Verdict {
+        if element.namespace == Namespace.client, Stanza.Kind(rawValue: element.name) != nil {
+            return stanzaReceived(element, id: id)
+        }
+        switch (element.namespace, element.name) {
+        case (Namespace.streamManagement, "a"): return .actions(acknowledgementReceived(element, id: id))
+        case (Namespace.streamManagement, "r"): return .actions(acknowledgementRequested())
+        case (Namespace.streamManagement, "enable"): return .actions(enableReceived(element))
+        case (Namespace.streamManagement, "resume"):
+            return .actions([.send(ManagementElement.failed(.unexpectedRequest))])
+        case (Namespace.sasl, _), (Namespace.tls, _):
+            return .actions(fail(StreamError(.policyViolation, text: "the login is done"), id: id))
+        default:
+            return .actions(fail(StreamError(.unsupportedStanzaType), id: id))
+        }
+    }
+
+    /// RFC 6120 §8.1: the form of a stanza is judged here, its meaning by SM.
+    private mutating func stanzaReceived(_ element: StreamElement, id: String) -> Verdict {
+        var fault: StanzaError.Condition?
+        var stanza: Stanza
+        do throws(StanzaFault) {
+            stanza = try Stanza(element)
+        } catch {
+            var element = element
+            guard case .malformedTo = error else {
+                return .actions(fail(StreamError(.invalidFrom), id: id))
+            }
+            element.attributes.removeAll { $0.name == "to" }
+            guard let rest = try? Stanza(element) else {
+                return .actions(fail(StreamError(.invalidFrom), id: id))
+            }
+            stanza = rest
+            fault = .jidMalformed
+        }
+        if let from = stanza.from, from != jid, from != jid.map({ JID($0.bare) }) {
+            // RFC 6120 §8.1.2.1
+            return .actions(fail(StreamError(.invalidFrom), id: id))
+        }
+        stanza.from = jid
+        if stanza.lang == nil { stanza.lang = language }
+        let number = management.stanzaReceived()
+        return .forward(
+            SessionMessage(session: sessionName, attach: attach, .stanza(stanza, number: number, fault: fault))
+        )
+    }
+
+    /// Whether what arrived answers what we sent, and so is not charged to the client.
+    mutating func takeUncharged(_ element: StreamElement) -> Bool {
+        guard uncharged > 0 else { return false }
+        let isAnswer: Bool
+        switch element.name {
+        case "iq": isAnswer = element["type"] == "result" || element["type"] == "error"
+        case "a": isAnswer = element.namespace == Namespace.streamManagement
+        default: isAnswer = false
+        }
+        if isAnswer { uncharged -= 1 }
+        return isAnswer
+    }
+
+    /// Something went to the client that it has to answer. What it owes is bounded.
+    mutating func answerIsDue() {
+        uncharged = min(uncharged + 1, 10_000)
+    }
+
+    /// What a silent client is asked: for an acknowledgement, or by XEP-0199. Its answer to the latter goes to SM like
+    /// any other, which so learns that the client is there.
+    mutating func ping(id: String) -> ByteBuffer {
+        answerIsDue()
+        guard !management.isOn else { return ManagementElement.request }
+        var iq = Stanza(kind: .iq, to: jid, type: "get", id: id)
+        iq.from = try? JID(domain)
+        iq.append(Element("ping", Namespace.ping))
+        return iq.encoded
+    }
+
+    // MARK: From SM
+
+    /// A stanza for the client.
+    mutating func deliver(_ stanza: Stanza, number: UInt64?, into buffer: inout ByteBuffer) -> Bool {
+        guard phase == .session else { return false }
+        stanza.write(to: &buffer)
+        if let number { management.stanzaSent(number: number) }
+        if stanza.kind == .iq, stanza.type == "get" || stanza.type == "set" { answerIsDue() }
+        return true
+    }
+
+    /// Whether to write `<r/>` now, at the end of a run of stanzas.
+    mutating func requestIsDue() -> Bool {
+        guard phase == .session, management.requestIsDue() else { return false }
+        answerIsDue()
+        return true
+    }
+
+    /// The client's stanzas up to this one are settled.
+    mutating func settled(_ number: UInt64) -> [Action] {
+        guard phase == .session, let h = management.settled(upTo: number) else { return [] }
+        return [.send(ManagementElement.acknowledgement(h: h))]
+    }
+
+    /// SM switched stream management on.
+    mutating func enabled(token: String?, max: UInt32?) -> [Action] {
+        guard phase == .session else { return [] }
+        let owed = management.enabled()
+        isResumable = token != nil
+        var actions: [Action] = [.send(ManagementElement.enabled(token: token, max: max))]
+        if let owed { actions.append(.send(ManagementElement.acknowledgement(h: owed))) }
+        return actions
+    }
+
+    /// SM handed the session over to this connection.
+    mutating func resumed(_ resumed: SessionMessage.Resumed) -> [Action] {
+        guard case .waiting(.resume(let token)) = phase else { return [] }
+        phase = .session
+        pendingRequest = nil
+        let freshName = sessionName
+        sessionName = resumed.session
+        attach = resumed.attach
+        jid = resumed.jid
+        jidText = resumed.jid.description
+        isResumable = true
+        management = StreamManagement(
+            resumedAt: resumed.next,
+            handled: resumed.h,
+            sent: resumed.sent,
+            clientHandled: UInt32(truncatingIfNeeded: resumed.sent)
+        )
+        return [
+            .sessionRenamed(from: freshName), .send(ManagementElement.resumed(h: resumed.h, token: token)),
+            .sessionBegan(resumed.jid),
+        ]
+    }
+
+    /// There is no such session any more; the client may bind a resource instead.
+    mutating func resumeFailed(h: UInt32?) -> [Action] {
+        guard case .waiting(.resume) = phase else { return [] }
+        phase = .negotiating(.authenticated)
+        pendingRequest = nil
+        return [.send(ManagementElement.failed(.itemNotFound, h: h))]
+    }
+
+    /// SM ended the session.
+    mutating func ended(_ end: SessionMessage.End, id: String) -> [Action] {
+        guard isKnownToOwner else { return [] }
+        // The owner needs no report of what it did itself.
+        phase = .negotiating(.authenticated)
+        if end.isSilent {
+            phase = .closed
+            return [.close(atOnce: true)]
+        }
+        if let condition = end.condition { return fail(StreamError(condition, text: end.text), id: id) }
+        return self.end() + [.close(atOnce: false)]
+    }
+}
+
+// MARK: - Stream management from the client
+
+extension C2SConnectionStateMachine {
+    private mutating func acknowledgementReceived(_ element: StreamElement, id: String) -> [Action] {
+        guard let h = element["h"].flatMap({ UInt32($0) }) else { return fail(StreamError(.badFormat), id: id) }
+        switch management.acknowledgementReceived(h: h) {
+        case .acknowledged: return [.tellOwner(.acknowledged(h: h))]
+        case .nothing: return []
+        case .notEnabled: return [.send(ManagementElement.failed(.unexpectedRequest))]
+        case .handledCountTooHigh(let fault): return fail(ManagementElement.error(fault), id: id)
+        }
+    }
+
+    private mutating func acknowledgementRequested() -> [Action] {
+        if let h = management.acknowledgementRequested() {
+            return [.send(ManagementElement.acknowledgement(h: h))]
+        }
+        // While `<enable/>` is under way the answer follows `<enabled/>`.
+        return isEnableRequested ? [] : [.send(ManagementElement.failed(.unexpectedRequest))]
+    }
+
+    private mutating func enableReceived(_ element: StreamElement) -> [Action] {
+        switch management.enableRequested() {
+        case .askOwner(let before):
+            isEnableRequested = true
+            let wantsResumption = element["resume"] == "true" || element["resume"] == "1"
+            let longest = configuration.resumptionSeconds
+            let max = element["max"].flatMap { UInt32($0) }.map { min($0, longest) } ?? longest
+            let resume = wantsResumption && longest > 0
+            return [.tellOwner(.enable(resume: resume, max: resume ? max : nil, number: before))]
+        case .unexpectedRequest:
+            return [.send(ManagementElement.failed(.unexpectedRequest))]
+        }
+    }
+
+    mutating func resumeReceived(_ element: StreamElement) -> [Action] {
+        guard let user, let token = element["previd"], let h = element["h"].flatMap({ UInt32($0) }) else {
+            return [.send(ManagementElement.failed(.badRequest))]
+        }
+        phase = .waiting(.resume(token: token))
+        let request = SessionMessage.Content.resume(
+            SessionMessage.Resume(user: user, token: token, h: h, address: address, tls: tlsVersion)
+        )
+        pendingRequest = request
+        return [.tellOwner(request)]
+    }
+}
