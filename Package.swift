@@ -119,7 +119,7 @@ let package = Package(
         tests("SASLTests", ["SASL", "XMPPCore", nioCore]),
         tests("ConfigTests", ["Config"]),
         tests("StorageTests", ["Storage", "TestSupport", "XMPPCore", nioCore, nioPosix, logging]),
-        tests("XMPPStreamTests", ["XMPPStream", "XMPPCore", "XML", nioCore]),
+        tests("XMPPStreamTests", ["XMPPStream", "XMPPCore", "XML", nioCore, nioEmbedded]),
         tests("DaemonTests", ["Daemon", "Config", nioCore, nioPosix, nioHTTP1, logging]),
         tests(
             "ComponentLinkTests",

@@ -3,14 +3,24 @@
 package import XML
 package import XMPPCore
 
-/// What is wrong with a stream header, by the names of the stream errors (RFC 6120 section 4.9.3).
+/// What is wrong with a stream header (RFC 6120 section 4.9.3).
 package enum StreamHeaderFault: String, Error, CaseIterable, Hashable, Sendable {
     case badFormat = "bad-format"
-    case badNamespacePrefix = "bad-namespace-prefix"
     case hostUnknown = "host-unknown"
     case improperAddressing = "improper-addressing"
     case invalidNamespace = "invalid-namespace"
     case unsupportedVersion = "unsupported-version"
+
+    /// The error to end the stream with.
+    package var streamError: StreamError {
+        switch self {
+        case .badFormat: StreamError(.badFormat)
+        case .hostUnknown: StreamError(.hostUnknown)
+        case .improperAddressing: StreamError(.improperAddressing)
+        case .invalidNamespace: StreamError(.invalidNamespace)
+        case .unsupportedVersion: StreamError(.unsupportedVersion)
+        }
+    }
 }
 
 /// A version of XMPP: `major.minor`, compared as numbers (RFC 6120 section 4.7.5).

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import XML
+package import XMPPCore
+
 /// The counters of stream management (XEP-0198 version 1.6) on the side that holds the socket.
 ///
 /// Numbers are those of `docs/protocols.md` section 2: 64 bits wide and never reset, so that nothing wraps between
@@ -190,13 +193,21 @@ extension StreamManagement {
 /// The error of a client that acknowledged more than it was sent: the stream error `<undefined-condition/>` with
 /// `<handled-count-too-high/>` (XEP-0198 section 4).
 package struct HandledCountTooHigh: Error, Hashable, Sendable {
-    package static let namespace = "urn:xmpp:sm:3"
-
     package let h: UInt32
     package let sendCount: UInt32
 
     package init(h: UInt32, sendCount: UInt32) {
         self.h = h
         self.sendCount = sendCount
+    }
+
+    /// The error to end the stream with.
+    package var streamError: StreamError {
+        let fault = Element(
+            "handled-count-too-high",
+            Namespace.streamManagement,
+            attributes: ["h": String(h), "send-count": String(sendCount)]
+        )
+        return StreamError(.undefinedCondition, application: fault)
     }
 }
