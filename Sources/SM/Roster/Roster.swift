@@ -6,6 +6,9 @@ import XMPPCore
 struct Roster {
     init(_ rows: RosterRow, requests: [SubscriptionRequestRow]) {}
 
+    /// What the contacts must be sent when the account is removed: `unsubscribe`, `unsubscribed`.
+    var cancellations: [(contact: BareJID, types: [String])] { [] }
+
     /// Whether the contact gets the user's presence: subscription `from` or `both`.
     func sendsPresence(to contact: BareJID) -> Bool { false }
 }

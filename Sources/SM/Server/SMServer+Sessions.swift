@@ -79,7 +79,7 @@ extension SMServer {
         user.insert(session)
         sessions[name] = session
         metrics.sessionsOpened.increment()
-        metrics.sessions.set(sessions.count)
+        sessionsChanged()
         logger.debug("session opened", metadata: ["jid": "\(jid)", "peer": "\(instance)"])
         tell(session, .opened(jid))
     }
@@ -197,9 +197,14 @@ extension SMServer {
         session.presence = nil
         for module in chain.modules { module.sessionEnded(session) }
         inherit(session.outbox.removeAll(), of: session)
-        metrics.sessions.set(sessions.count)
+        sessionsChanged()
         logger.debug("session ended", metadata: ["jid": "\(session.jid)", "reason": "\(reason)"])
         users.noteIfIdle(session.user)
+    }
+
+    private func sessionsChanged() {
+        metrics.sessions.set(sessions.count)
+        whenSessionsChanged(sessions.count)
     }
 
     /// Says something to the session's C2S.

@@ -95,6 +95,27 @@ extension SMServer {
         }
     }
 
+    /// The process stops: what no client acknowledged and no row holds is written. Contacts are told nothing; the
+    /// C2S ends the connections when the link is gone.
+    func shutdown() -> EventLoopFuture<Void> {
+        stop()
+        var writes: [EventLoopFuture<SpoolOutcome>] = []
+        for session in sessions.values where configuration.sm.isEnabled(.offline) {
+            for entry in session.outbox.removeAll() {
+                guard let delivery = entry.delivery, !session.user.isRemoved else { continue }
+                guard case .orphaned(row: nil) = session.user.ledger.released(delivery) else { continue }
+                let message = SpoolEntry(
+                    user: session.user.jid,
+                    stableID: entry.payload.stableID,
+                    stored: entry.payload.received,
+                    stanza: SpoolCodec.encode(entry.payload.stanza)
+                )
+                writes.append(stores.spool.append(message, quota: Int(Int32.max)))
+            }
+        }
+        return EventLoopFuture.andAllComplete(writes, on: eventLoop)
+    }
+
     // MARK: - Reading
 
     /// Reads the spool into a session that takes messages. One session at a time reads it.

@@ -46,6 +46,11 @@ final class SMServer {
     var homeless: Set<BareJID> = []
     /// IQ requests of the server itself.
     var requests: [String: PendingRequest] = [:]
+    /// For XEP-0077 and administrators; set right after the server is made.
+    var accounts: Accounts?
+    /// Tells the surroundings, for `/ready` and `status`.
+    var whenLinkChanged: (Bool) -> Void = { _ in }
+    var whenSessionsChanged: (Int) -> Void = { _ in }
     private var requestCounter: UInt64 = 0
     private var sweeper: Scheduled<Void>?
 

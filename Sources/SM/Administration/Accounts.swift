@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Config
+import NIOCore
+import SASL
+import Storage
+import XMPPCore
+
+/// Why an account was not made, changed or removed.
+enum AccountError: Error, Equatable {
+    case exists
+    case notFound
+    /// The address is not one of a hosted domain's accounts.
+    case badAddress
+    /// The password is empty or has characters that RFC 8265 forbids.
+    case badPassword
+    /// The limit of accounts is reached.
+    case tooMany
+    case databaseAway
+}
+
+/// Making, changing and removing accounts, for administrators and for XEP-0077.
+///
+/// Confined to the server's event loop; what is derived of a password is derived elsewhere (`derive`). Futures fail
+/// with `AccountError`.
+final class Accounts {
+    /// Derives the credentials of a password on a thread pool; fails with `AccountError.badPassword`.
+    typealias Derive = (String) -> EventLoopFuture<[CredentialRow]>
+
+    private unowned let server: SMServer
+    private let derive: Derive
+
+    init(_ server: SMServer, derive: @escaping Derive) {
+        self.server = server
+        self.derive = derive
+    }
+
+    /// One verifier for each hash of SCRAM, each with a salt of its own. Takes milliseconds.
+    static func credentials(of password: String, iterations: Int) throws -> [CredentialRow] {
+        guard !password.isEmpty else { throw AccountError.badPassword }
+        return try SCRAMHash.allCases.map { hash in
+            guard let derived = try? SCRAMCredentials.derive(password: password, hash: hash, iterations: iterations)
+            else { throw AccountError.badPassword }
+            return CredentialRow(
+                hash: hash.rawValue,
+                iterations: derived.iterations,
+                salt: derived.salt,
+                storedKey: derived.storedKey,
+                serverKey: derived.serverKey
+            )
+        }
+    }
+
+    func create(_ user: BareJID, password: String) -> EventLoopFuture<Void> {
+        guard isOurs(user) else { return server.eventLoop.makeFailedFuture(AccountError.badAddress) }
+        let accounts = server.stores.accounts
+        let limit = server.configuration.sm.limits.accounts
+        let derived = derive(password)
+        let work = accounts.count(domain: nil).assumeIsolated().flatMap { count in
+            count < limit ? derived : derived.eventLoop.makeFailedFuture(AccountError.tooMany)
+        }.flatMap { accounts.create(user, credentials: $0) }
+        return Self.checked(work.nonisolated(), else: .exists)
+    }
+
+    func setPassword(_ password: String, of user: BareJID) -> EventLoopFuture<Void> {
+        guard isOurs(user) else { return server.eventLoop.makeFailedFuture(AccountError.notFound) }
+        let accounts = server.stores.accounts
+        let work = derive(password).assumeIsolated().flatMap { accounts.setCredentials($0, of: user) }
+        return Self.checked(work.nonisolated(), else: .notFound)
+    }
+
+    /// Removes every row of the user, then ends the sessions and tells the contacts that the subscriptions are over
+    /// (RFC 6121 §2.5.2 for each of them).
+    func remove(_ jid: BareJID) -> EventLoopFuture<Void> {
+        guard isOurs(jid) else { return server.eventLoop.makeFailedFuture(AccountError.notFound) }
+        let promise = server.eventLoop.makePromise(of: Void.self)
+        server.users.with(jid) { outcome in
+            switch outcome {
+            case .nonexistent: promise.fail(AccountError.notFound)
+            case .failed: promise.fail(AccountError.databaseAway)
+            case .user(let user): self.remove(user, promise)
+            }
+        }
+        return promise.futureResult
+    }
+
+    private func remove(_ user: User, _ promise: EventLoopPromise<Void>) {
+        server.stores.accounts.remove(user.jid).assumeIsolated().whenComplete { result in
+            switch result {
+            case .failure: promise.fail(AccountError.databaseAway)
+            case .success(false): promise.fail(AccountError.notFound)
+            case .success(true):
+                self.forget(user)
+                promise.succeed()
+            }
+        }
+    }
+
+    private func forget(_ user: User) {
+        user.isRemoved = true
+        for session in user.sessions {
+            session.resumption = nil
+            server.end(session, .ended(condition: .notAuthorized, text: "the account was removed"))
+        }
+        server.users.remove(user.jid)
+        for (contact, types) in user.roster.cancellations {
+            for type in types {
+                server.route(Stanza(kind: .presence, to: JID(contact), from: user.address, type: type))
+            }
+        }
+        for module in server.chain.modules { module.userRemoved(user.jid) }
+    }
+
+    private func isOurs(_ user: BareJID) -> Bool {
+        user.local != nil && server.hosted.contains(user.domain)
+    }
+
+    /// False becomes `failure`; what the database says becomes `databaseAway`.
+    private static func checked(_ work: EventLoopFuture<Bool>, else failure: AccountError) -> EventLoopFuture<Void> {
+        work.flatMapThrowing { isDone in
+            if !isDone { throw failure }
+        }.flatMapErrorThrowing { error in
+            throw error as? AccountError ?? AccountError.databaseAway
+        }
+    }
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import Config
+import NIOCore
+import XMPPCore
+
+/// The requests of `jackdawctl` that the SM answers (`docs/administration.md`), beside `status`.
+///
+/// Confined to the server's event loop; made for it once, and kept alive by the responder.
+final class AdministrationCommands {
+    private typealias Rows = EventLoopFuture<[[AdminField]]>
+    private typealias Failure = AdminResponse.Failure
+
+    private unowned let server: SMServer
+    private let accounts: Accounts
+    private static let pageLimit = 500
+
+    init(_ server: SMServer, _ accounts: Accounts) {
+        self.server = server
+        self.accounts = accounts
+    }
+
+    func register(at responder: AdminResponder) {
+        register("user-add", at: responder, userAdd)
+        register("user-passwd", at: responder, userPasswd)
+        register("user-remove", at: responder, userRemove)
+        register("user-list", at: responder, userList)
+        register("session-list", at: responder, sessionList)
+        register("session-kick", at: responder, sessionKick)
+    }
+
+    private func register(
+        _ command: String,
+        at responder: AdminResponder,
+        _ body: @escaping (AdminRequest) throws(AdminResponse.Failure) -> EventLoopFuture<[[AdminField]]>
+    ) {
+        let eventLoop = server.eventLoop
+        responder.register(command) { request in
+            do throws(AdminResponse.Failure) {
+                return try body(request)
+            } catch {
+                return eventLoop.makeFailedFuture(error)
+            }
+        }
+    }
+
+    // MARK: - Users
+
+    private func userAdd(_ request: AdminRequest) throws(Failure) -> Rows {
+        let user = try Self.account(request)
+        let password = try Self.argument("password", of: request)
+        return Self.answer(accounts.create(user, password: password), user)
+    }
+
+    private func userPasswd(_ request: AdminRequest) throws(Failure) -> Rows {
+        let user = try Self.account(request)
+        let password = try Self.argument("password", of: request)
+        return Self.answer(accounts.setPassword(password, of: user), user)
+    }
+
+    private func userRemove(_ request: AdminRequest) throws(Failure) -> Rows {
+        let user = try Self.account(request)
+        return Self.answer(accounts.remove(user), user)
+    }
+
+    private func userList(_ request: AdminRequest) throws(Failure) -> Rows {
+        let domain = request["domain"].map { (try? BareJID.prepareDomain($0)) ?? $0 }
+        if let domain, !server.hosted.contains(domain) {
+            throw Failure("item-not-found", "\(domain) is not a domain of this server")
+        }
+        let after = try Self.address("after", of: request)?.bare
+        let rows = server.stores.accounts.list(domain: domain, after: after, limit: Self.limit(of: request))
+        let table = server.users
+        return rows.assumeIsolated().map { rows in
+            rows.map { row in
+                [
+                    AdminField("user", row.user.description),
+                    AdminField("created", DateTime.format(epochSeconds: row.created / 1_000_000)),
+                    AdminField("sessions", String(table[row.user]?.sessions.count ?? 0)),
+                ]
+            }
+        }.nonisolated().flatMapErrorThrowing { _ in throw Self.databaseAway }
+    }
+
+    // MARK: - Sessions
+
+    private func sessionList(_ request: AdminRequest) throws(Failure) -> Rows {
+        let user = try Self.address("user", of: request)?.bare
+        let after = request["after"] ?? ""
+        let chosen = server.sessions.values.filter { user == nil || $0.user.jid == user }
+            .map { (jid: $0.jid.description, session: $0) }
+            .filter { $0.jid > after }
+            .sorted { $0.jid < $1.jid }
+        let rows = chosen.prefix(Self.limit(of: request)).map { Self.row($0.session, $0.jid) }
+        return server.eventLoop.makeSucceededFuture(rows)
+    }
+
+    private static func row(_ session: Session, _ jid: String) -> [AdminField] {
+        [
+            AdminField("jid", jid),
+            AdminField("instance", session.instance),
+            AdminField("state", session.isAttached ? "attached" : "detached"),
+            AdminField("since", DateTime.format(epochSeconds: session.opened / 1_000_000)),
+            AdminField("address", session.address),
+            AdminField("tls", session.tls),
+            AdminField("mechanism", session.mechanism),
+            AdminField("priority", session.isAvailable ? String(session.priority) : ""),
+            AdminField("resumable", String(session.resumption != nil)),
+            AdminField("unacknowledged", String(session.outbox.entries.count)),
+        ]
+    }
+
+    private func sessionKick(_ request: AdminRequest) throws(Failure) -> Rows {
+        _ = try Self.argument("jid", of: request)
+        guard let jid = try Self.address("jid", of: request) else { throw Self.databaseAway }
+        let sessions = (server.users[jid.bare]?.sessions ?? []).filter { jid.isBare || $0.jid == jid }
+        guard !sessions.isEmpty else { throw Failure("item-not-found", "\(jid) has no session") }
+        for session in sessions {
+            session.resumption = nil
+            server.end(session, .ended(condition: .policyViolation, text: "ended by an administrator"))
+        }
+        return server.eventLoop.makeSucceededFuture(sessions.map { [AdminField("jid", $0.jid.description)] })
+    }
+
+    // MARK: - Arguments and answers
+
+    private static func argument(_ name: String, of request: AdminRequest) throws(Failure) -> String {
+        guard let value = request[name] else { throw Failure("bad-request", "the argument '\(name)' is missing") }
+        return value
+    }
+
+    private static func address(_ name: String, of request: AdminRequest) throws(Failure) -> JID? {
+        guard let text = request[name] else { return nil }
+        do throws(JIDError) {
+            return try JID(text)
+        } catch {
+            throw Failure("jid-malformed", "'\(text)' is not an address: \(error)")
+        }
+    }
+
+    private static func account(_ request: AdminRequest) throws(Failure) -> BareJID {
+        let text = try argument("user", of: request)
+        guard let jid = try address("user", of: request), jid.isBare, jid.local != nil else {
+            throw Failure("jid-malformed", "'\(text)' is not an account; it has the form name@domain")
+        }
+        return jid.bare
+    }
+
+    private static func limit(of request: AdminRequest) -> Int {
+        min(max(request["limit"].flatMap { Int($0) } ?? pageLimit, 1), pageLimit)
+    }
+
+    private static let databaseAway = Failure("service-unavailable", "the database is away")
+
+    private static func answer(_ work: EventLoopFuture<Void>, _ user: BareJID) -> Rows {
+        work.map { [[AdminField("user", user.description)]] }.flatMapErrorThrowing { error in
+            throw failure(error as? AccountError ?? .databaseAway, user)
+        }
+    }
+
+    private static func failure(_ error: AccountError, _ user: BareJID) -> Failure {
+        switch error {
+        case .exists: Failure("conflict", "\(user) exists")
+        case .notFound: Failure("item-not-found", "there is no user \(user)")
+        case .badAddress: Failure("item-not-found", "\(user.domain) is not a domain of this server")
+        case .badPassword: Failure("not-acceptable", "the password is empty or has characters that are not allowed")
+        case .tooMany: Failure("resource-constraint", "the limit of accounts (sm.limits.accounts) is reached")
+        case .databaseAway: databaseAway
+        }
+    }
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import Config
+import Daemon
+import Logging
+import NIOCore
+import NIOPosix
+import SASL
+import ServiceLifecycle
+import Storage
+import XMPPCore
+
+/// The session manager: users, sessions, rosters, presence, and messages for those who are away.
+///
+/// - Speaks to: the router, as the holder of every hosted domain; PostgreSQL, as the owner of the schema.
+/// - Protocols: RFC 6121; `docs/protocols.md`, sections 2 and 3.
+/// - Privileges: the secret of its link; the database role that owns the data.
+/// - Diagnostics: debug a line for each stanza and session; warning when the database or the link is away; error when
+///   a row cannot be read. Ends with 69 where the schema is newer than it knows, and with 78 where the secret cannot
+///   be read.
+struct SMService: Service {
+    private let context: DaemonContext
+    private let parts: NIOLoopBound<Parts>
+    private let database: DatabaseConfiguration
+
+    /// What lives on the event loop.
+    private struct Parts {
+        let link: InstanceLink
+        let database: Database
+        let server: SMServer
+        let accounts: Accounts
+    }
+
+    static func start(_ context: DaemonContext) async throws -> SMService {
+        context.readiness.require("database")
+        context.readiness.require("router")
+        let secret = try secret(context.configuration)
+        let database = databaseConfiguration(context)
+        let parts = try await context.eventLoop.submit {
+            NIOLoopBound(makeParts(context, secret: secret, database), eventLoop: context.eventLoop)
+        }.get()
+        return SMService(context: context, parts: parts, database: database)
+    }
+
+    /// Brings the schema up to date, then serves until the process is asked to stop.
+    func run() async throws {
+        guard try await migrate() else { return }
+        let parts = parts
+        try await context.eventLoop.submit {
+            parts.value.database.start()
+            parts.value.server.start()
+            parts.value.link.start()
+        }.get()
+        try? await gracefulShutdown()
+        try await stop()
+    }
+
+    /// False when the process was asked to stop before the database answered.
+    private func migrate() async throws -> Bool {
+        let promise = context.eventLoop.makePromise(of: Bool.self)
+        Migrator.migrate(database, on: context.eventLoop, logger: context.logger).map { _ in true }.cascade(to: promise)
+        do {
+            return try await withGracefulShutdownHandler {
+                try await promise.futureResult.get()
+            } onGracefulShutdown: {
+                promise.succeed(false)
+            }
+        } catch {
+            throw DaemonFailure(.unavailable, "\(error)")
+        }
+    }
+
+    /// Unacknowledged messages go to the database first, then the link ends.
+    private func stop() async throws {
+        context.readiness.unmet("router", reason: "stopping")
+        let parts = parts
+        try await context.eventLoop.flatSubmit { parts.value.server.shutdown() }.get()
+        try await context.eventLoop.flatSubmit { parts.value.link.stop() }.get()
+        try await context.eventLoop.flatSubmit { parts.value.database.shutdown() }.get()
+    }
+
+    private static func secret(_ configuration: JackdawConfiguration) throws -> Secret {
+        do throws(SecretFileError) {
+            return try Secret.load(file: configuration.secrets.sm)
+        } catch {
+            throw DaemonFailure(.configuration, "\(error)")
+        }
+    }
+
+    private static func databaseConfiguration(_ context: DaemonContext) -> DatabaseConfiguration {
+        let section = context.configuration.database
+        var database = DatabaseConfiguration(
+            url: context.configuration.smDatabase.revealed,
+            applicationName: context.instance.description
+        )
+        database.readConnections = section.readConnections
+        database.writeConnections = section.writeConnections
+        database.connectTimeout = TimeAmount(section.connectTimeout)
+        database.statementTimeout = TimeAmount(section.statementTimeout)
+        database.longestRetryDelay = TimeAmount(section.reconnectDelayMaximum)
+        database.queuedRequests = section.queueLength
+        return database
+    }
+
+    private static func makeParts(
+        _ context: DaemonContext,
+        secret: Secret,
+        _ databaseConfiguration: DatabaseConfiguration
+    ) -> Parts {
+        let database = Database(
+            configuration: databaseConfiguration,
+            eventLoop: context.eventLoop,
+            logger: context.logger
+        )
+        let link = makeLink(context, secret: secret)
+        let server = SMServer(
+            configuration: context.configuration,
+            eventLoop: context.eventLoop,
+            link: link,
+            stores: Stores(database),
+            metrics: SMMetrics(context.metrics),
+            logger: context.logger,
+            now: { WallClock.microseconds() }
+        )
+        let iterations = context.configuration.sasl.iterations
+        let accounts = Accounts(server) { password in
+            context.threadPool.runIfActive(eventLoop: context.eventLoop) {
+                try Accounts.credentials(of: password, iterations: iterations)
+            }
+        }
+        server.accounts = accounts
+        let responder = AdminResponder(eventLoop: context.eventLoop) { context.status.fields() }
+        AdministrationCommands(server, accounts).register(at: responder)
+        link.responder = responder
+        link.delegate = server
+        watch(database, server, context)
+        return Parts(link: link, database: database, server: server, accounts: accounts)
+    }
+
+    private static func makeLink(_ context: DaemonContext, secret: Secret) -> InstanceLink {
+        let address = context.configuration.router.listen
+        let domains = context.configuration.domains.compactMap { try? BareJID.prepareDomain($0.name) }
+        let identity = ComponentLinkStateMachine.Configuration(
+            name: context.instance.routerName,
+            secret: secret.revealed,
+            declaration: LinkDeclaration(epoch: context.epoch, names: domains)
+        )
+        let configuration = InstanceLink.Configuration(host: address.host, port: address.port, identity: identity)
+        return InstanceLink(configuration, eventLoop: context.eventLoop, logger: context.logger)
+    }
+
+    private static func watch(_ database: Database, _ server: SMServer, _ context: DaemonContext) {
+        database.onAvailabilityChange { isAvailable in
+            if isAvailable {
+                context.readiness.met("database")
+                context.logger.notice("the database is there")
+            } else {
+                context.readiness.unmet("database", reason: "no connection")
+                context.logger.error("the database is away: messages for those away are refused")
+            }
+        }
+        server.whenLinkChanged = { isUp in
+            context.status.isConnected = isUp
+            if isUp {
+                context.readiness.met("router")
+            } else {
+                context.readiness.unmet("router", reason: "no link")
+            }
+        }
+        server.whenSessionsChanged = { context.status.sessions = $0 }
+    }
+
+    /// What `--check` finds: a secret that cannot be read, a database that does not answer.
+    static func check(_ context: DaemonContext) async -> [CheckFinding] {
+        var findings: [CheckFinding] = []
+        do throws(SecretFileError) {
+            _ = try Secret.load(file: context.configuration.secrets.sm)
+            findings.append(CheckFinding(.ok, "secret of sm", context.configuration.secrets.sm))
+        } catch {
+            findings.append(CheckFinding(.error, "secret of sm", "\(error)"))
+        }
+        findings.append(await DatabaseCheck.finding(databaseConfiguration(context), context))
+        return findings
+    }
+}
