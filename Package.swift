@@ -112,7 +112,12 @@ let package = Package(
         executable("Load", ["XML", "SASL", "TLS", nioCore, nioPosix, argumentParser]),
 
         // Tests, one target per target, and the suites over real processes.
-        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: house),
+        .target(
+            name: "TestSupport",
+            dependencies: ["Storage", nioCore, nioPosix, logging],
+            path: "Tests/TestSupport",
+            swiftSettings: house
+        ),
         tests("XMLTests", ["XML", nioCore]),
         tests("TLSTests", ["TLS", nioCore, nioPosix, nioEmbedded]),
         tests("XMPPCoreTests", ["XMPPCore", "XML", nioCore]),

@@ -19,7 +19,7 @@ import Testing
         let cluster = try PrivateCluster.shared()
         let name = try cluster.makeDatabase()
         try cluster.execute("CREATE TABLE t (n bigint PRIMARY KEY)", in: name, role: "jackdaw_sm")
-        let database = try await DatabaseFixture(cluster.url(name))
+        let database = try await DatabaseFixture(cluster.url(name)) { $0.patience = .seconds(60) }
         try await database.becomes(true)
         var terminated = 0
         for round in 0..<5 {

@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Logging
-import NIOCore
+package import NIOCore
 import NIOPosix
-import Synchronization
-import TestSupport
-
-@testable import Storage
+package import Storage
 
 /// A ``Database`` on a loop of its own, for tests that wait with `await`.
-final class DatabaseFixture: Sendable {
-    let loop: any EventLoop
+package final class DatabaseFixture: Sendable {
+    package let loop: any EventLoop
     private let database: NIOLoopBound<Database>
     private let changes = AsyncStream<Bool>.makeStream()
 
-    init(_ url: String, configure: (inout DatabaseConfiguration) -> Void = { _ in }) async throws {
+    package init(_ url: String, configure: (inout DatabaseConfiguration) -> Void = { _ in }) async throws {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         var configuration = DatabaseConfiguration(url: url, applicationName: "tests")
         configure(&configuration)
@@ -32,18 +29,20 @@ final class DatabaseFixture: Sendable {
     }
 
     /// Calls the database on its loop, and waits for the answer.
-    func on<Value: Sendable>(_ body: @escaping @Sendable (Database) -> EventLoopFuture<Value>) async throws -> Value {
+    package func on<Value: Sendable>(
+        _ body: @escaping @Sendable (Database) -> EventLoopFuture<Value>
+    ) async throws -> Value {
         let database = database
         return try await loop.flatSubmit { body(database.value) }.get()
     }
 
     /// Runs SQL without parameters, under a name of its own.
-    func run(_ sql: String, on lane: Lane = .write("")) async throws -> [Row] {
+    package func run(_ sql: String, on lane: Lane = .write("")) async throws -> [Row] {
         try await on { $0.query(Statement(sql, sql), on: lane) }
     }
 
     /// Waits until the database says that it is available, or that it is not.
-    func becomes(_ isAvailable: Bool) async throws {
+    package func becomes(_ isAvailable: Bool) async throws {
         let database = database
         var changes = changes.stream.makeAsyncIterator()
         while try await loop.submit({ database.value.isAvailable }).get() != isAvailable {
@@ -52,7 +51,7 @@ final class DatabaseFixture: Sendable {
     }
 
     /// Whether a request fails with ``DatabaseError/unavailable`` before the call that makes it returns.
-    func failsAtOnce() async throws -> Bool {
+    package func failsAtOnce() async throws -> Bool {
         let database = database
         return try await loop.submit {
             var error: DatabaseError?
@@ -63,13 +62,14 @@ final class DatabaseFixture: Sendable {
         }.get()
     }
 
-    func shutdown() async throws {
+    /// Ends the connections.
+    package func shutdown() async throws {
         try await on { $0.shutdown() }
     }
 }
 
 /// The error of a future that must fail.
-func failure<Value>(_ body: () async throws -> Value) async -> DatabaseError? {
+package func failure<Value>(_ body: () async throws -> Value) async -> DatabaseError? {
     do {
         _ = try await body()
         return nil

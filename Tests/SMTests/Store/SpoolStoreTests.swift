@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import NIOCore
+import Storage
+import TestSupport
+import Testing
+import XMPPCore
+
+@testable import SM
+
+@Suite struct SpoolStoreTests {
+    private func entry(_ number: Int, _ user: BareJID = StoreFixture.juliet) -> SpoolEntry {
+        SpoolEntry(
+            user: user,
+            stableID: "session-\(number)",
+            stored: 1_700_000_000_123_456 + Int64(number),
+            stanza: ByteBuffer(string: "<message><body>\(number)\0</body></message>")
+        )
+    }
+
+    private func append(_ entries: [SpoolEntry], quota: Int, to fixture: StoreFixture) async throws -> [SpoolOutcome] {
+        try await fixture.on { database in
+            let store = SpoolStore(database: database)
+            let futures = entries.map { store.append($0, quota: quota) }
+            return EventLoopFuture.whenAllSucceed(futures, on: database.eventLoop)
+        }
+    }
+
+    @Test("Messages come back in order, page by page, as they were stored")
+    func load() async throws {
+        let fixture = try await StoreFixture()
+        let entries = (0..<25).map { entry($0) }
+        #expect(try await append(entries, quota: 1000, to: fixture).allSatisfy { $0 == .stored })
+        var rows: [SpoolRow] = []
+        while true {
+            let last = rows.last?.id ?? 0
+            let page = try await fixture.on {
+                SpoolStore(database: $0).load(StoreFixture.juliet, after: last, limit: 10)
+            }
+            rows += page
+            if page.count < 10 { break }
+        }
+        #expect(rows.map(\.stableID) == entries.map(\.stableID))
+        #expect(rows.map(\.stored) == entries.map(\.stored))
+        #expect(rows.map(\.stanza) == entries.map(\.stanza))
+        #expect(try await fixture.on { SpoolStore(database: $0).count(StoreFixture.juliet) } == 25)
+        #expect(try await fixture.on { SpoolStore(database: $0).count(StoreFixture.romeo) } == 0)
+        try await fixture.database.shutdown()
+    }
+
+    @Test("Storing a message twice stores it once, also when the spool is full by then")
+    func duplicates() async throws {
+        let fixture = try await StoreFixture()
+        let twice = [entry(0), entry(0), entry(1), entry(0)]
+        #expect(try await append(twice, quota: 2, to: fixture) == [.stored, .stored, .stored, .stored])
+        #expect(try await fixture.on { SpoolStore(database: $0).count(StoreFixture.juliet) } == 2)
+        #expect(try await append([entry(1)], quota: 2, to: fixture) == [.stored])
+        try await fixture.database.shutdown()
+    }
+
+    @Test("The quota counts each user's messages alone")
+    func quota() async throws {
+        let fixture = try await StoreFixture()
+        let entries = (0..<12).map { entry($0) } + [entry(0, StoreFixture.romeo), entry(0, StoreFixture.nobody)]
+        let outcomes = try await append(entries, quota: 10, to: fixture)
+        #expect(outcomes == Array(repeating: .stored, count: 10) + [.full, .full, .stored, .noSuchUser])
+        #expect(try await append([entry(20, StoreFixture.romeo)], quota: 0, to: fixture) == [.full])
+        try await fixture.database.shutdown()
+    }
+
+    @Test("Deleting by id or stable id takes what is named, once")
+    func delete() async throws {
+        let fixture = try await StoreFixture()
+        _ = try await append((0..<5).map { entry($0) }, quota: 10, to: fixture)
+        let juliet = StoreFixture.juliet
+        let rows = try await fixture.on { SpoolStore(database: $0).load(juliet) }
+        let ids = rows.prefix(2).map(\.id)
+        #expect(try await fixture.on { SpoolStore(database: $0).delete(ids, of: StoreFixture.romeo) } == 0)
+        #expect(try await fixture.on { SpoolStore(database: $0).delete(ids, of: juliet) } == 2)
+        #expect(try await fixture.on { SpoolStore(database: $0).delete(ids, of: juliet) } == 0)
+        let names = ["session-3", "session-9"]
+        #expect(try await fixture.on { SpoolStore(database: $0).delete(stableIDs: names, of: juliet) } == 1)
+        let left = try await fixture.on { SpoolStore(database: $0).load(juliet) }
+        #expect(left.map(\.stableID) == ["session-2", "session-4"])
+        try await fixture.database.shutdown()
+    }
+}
