@@ -69,6 +69,7 @@ import Testing
         let cluster = try PrivateCluster()
         let name = try cluster.makeDatabase()
         let database = try await DatabaseFixture(cluster.url(name)) {
+            ($0.readConnections, $0.writeConnections) = (0, 1)
             $0.patience = .milliseconds(100)
             $0.longestRetryDelay = .milliseconds(200)
         }
