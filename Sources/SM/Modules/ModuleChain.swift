@@ -23,7 +23,16 @@ struct ModuleChain {
     /// Every module of the server. The order counts where several see the same stanza: the first that does not pass
     /// decides.
     static let table: [Entry] = [
+        // Who is blocked is refused before anybody else looks.
+        Entry(.blocking) { BlockingModule($0) },
+        Entry(.lastActivity) { LastActivityModule($0) },
+        Entry { LegacySessionModule($0) },
+        Entry { DiscoModule($0) },
+        Entry(.contacts) { ContactAddressesModule($0) },
+        Entry(.vcard) { VCardModule($0) },
+        Entry(.privateStorage) { PrivateStorageModule($0) },
         Entry(.version) { VersionModule($0) },
+        Entry(.time) { EntityTimeModule($0) },
         Entry(.ping) { PingModule($0) },
     ]
 

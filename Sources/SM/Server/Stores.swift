@@ -102,7 +102,10 @@ protocol VCardStorage {
 protocol PrivateStorage {
     func load(_ user: BareJID, namespace: String, name: String) -> EventLoopFuture<ByteBuffer?>
     func set(_ xml: ByteBuffer, namespace: String, name: String, of user: BareJID) -> EventLoopFuture<Bool>
-    func usage(_ user: BareJID) -> EventLoopFuture<PrivateUsageRow>
+    func usage(
+        _ user: BareJID,
+        without elements: [(namespace: String, name: String)]
+    ) -> EventLoopFuture<PrivateUsageRow>
 }
 
 protocol LastActivityStorage {

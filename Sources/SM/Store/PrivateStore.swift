@@ -27,9 +27,13 @@ struct PrivateStore {
         database.change(.setPrivateXML, for: user, [.text(namespace), .text(name), .buffer(xml)]).map { $0 > 0 }
     }
 
-    /// What a user has stored.
-    func usage(_ user: BareJID) -> EventLoopFuture<PrivateUsageRow> {
-        database.query(.privateXMLUsage, user.key, on: user.lane).map { rows in
+    /// What a user has stored, but for some elements, which are about to be replaced.
+    func usage(
+        _ user: BareJID,
+        without elements: [(namespace: String, name: String)]
+    ) -> EventLoopFuture<PrivateUsageRow> {
+        let excluded: [DatabaseValue] = [.texts(elements.map(\.namespace)), .texts(elements.map(\.name))]
+        return database.query(.privateXMLUsage, user.key + excluded, on: user.lane).map { rows in
             PrivateUsageRow(elements: Int(rows.first?.int(0) ?? 0), bytes: Int(rows.first?.int(1) ?? 0))
         }
     }
@@ -59,6 +63,7 @@ extension Statement {
         """
         SELECT count(*), coalesce(sum(octet_length(p.xml)), 0)::bigint
         FROM private_xml p JOIN users u ON u.id = p.user_id WHERE u.local = $1 AND u.domain = $2
+        AND (p.namespace, p.name) NOT IN (SELECT * FROM unnest($3::text[], $4::text[]))
         """
     )
 }

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Config
+import NIOCore
+import XML
+import XMPPCore
+
+/// XEP-0191: Blocking Command (1.3.1). To a blocked sender the account looks as if it did not exist.
+final class BlockingModule: SMModule {
+    private unowned let server: SMServer
+
+    init(_ server: SMServer) {
+        self.server = server
+    }
+
+    var points: ChainPoints {
+        [
+            .messageFromClient, .presenceFromClient, .iqFromClient, .messageToUser, .presenceToUser, .iqToUser,
+        ]
+    }
+    var accountNamespaces: [String] { [Namespace.blocking] }
+
+    func features(of entity: DiscoEntity) -> [String] { [Namespace.blocking] }
+
+    // MARK: - Stanzas of and for those who are blocked
+
+    func fromClient(_ passage: Passage, session: Session) -> Verdict {
+        let user = session.user
+        guard !user.blocklist.isEmpty, let to = passage.stanza.to, to.bare != user.jid, user.blocklist.blocks(to) else {
+            return .pass
+        }
+        // §3.5: the user's own stanza does not go either.
+        return .error(
+            StanzaError(.notAcceptable, type: .cancel, application: Element("blocked", Namespace.blockingErrors))
+        )
+    }
+
+    func toUser(_ passage: Passage, user: User) -> Verdict {
+        guard !user.blocklist.isEmpty, let from = passage.stanza.from, from.bare != user.jid,
+            user.blocklist.blocks(from)
+        else { return .pass }
+        switch passage.stanza.kind {
+        case .presence: return .handled
+        case .message, .iq: return .error(.serviceUnavailable)
+        }
+    }
+
+    // MARK: - The command
+
+    func requestToAccount(_ passage: Passage, _ request: Element, user: User) -> Verdict {
+        guard let session = passage.session, session.user === user else { return .pass }
+        switch (request.name, passage.stanza.type) {
+        case ("blocklist", "get"):
+            session.wantsBlocklist = true
+            server.reply(to: passage, Self.element("blocklist", user.blocklist.jids))
+            return .handled
+        case ("block", "set"): return block(passage, request, user)
+        case ("unblock", "set"): return unblock(passage, request, user)
+        default: return .pass
+        }
+    }
+
+    private func block(_ passage: Passage, _ request: Element, _ user: User) -> Verdict {
+        guard let jids = Self.addresses(in: request) else { return .error(.jidMalformed) }
+        guard !jids.isEmpty else { return .error(.badRequest) }
+        let new = jids.filter { !user.blocklist.jids.contains($0) && $0.bare != user.jid }
+        guard user.blocklist.jids.count + new.count <= server.configuration.sm.limits.blockedAddresses else {
+            return .error(StanzaError(.resourceConstraint, type: .cancel))
+        }
+        server.whenStored(passage, server.stores.blocklist.add(new.map(\.description), to: user.jid)) { _ in
+            // §3.3.1: to those who get the presence, the user goes before the blocking takes effect.
+            self.tellPresence(of: user, to: new, isAvailable: false)
+            for jid in new { user.blocklist.insert(jid) }
+            self.server.reply(to: passage)
+            self.push(Self.element("block", jids), to: user)
+        }
+        return .handled
+    }
+
+    private func unblock(_ passage: Passage, _ request: Element, _ user: User) -> Verdict {
+        guard let jids = Self.addresses(in: request) else { return .error(.jidMalformed) }
+        let old = jids.isEmpty ? Array(user.blocklist.jids) : jids.filter(user.blocklist.jids.contains)
+        let store = server.stores.blocklist
+        let removed =
+            jids.isEmpty ? store.clear(user.jid) : store.remove(old.map(\.description), from: user.jid)
+        server.whenStored(passage, removed) { _ in
+            for jid in old { user.blocklist.remove(jid) }
+            self.server.reply(to: passage)
+            self.push(Self.element("unblock", jids), to: user)
+            self.tellPresence(of: user, to: old, isAvailable: true)
+        }
+        return .handled
+    }
+
+    /// Every session that asked for the list gets the change (§3.3).
+    private func push(_ change: Element, to user: User) {
+        for session in user.sessions where session.wantsBlocklist {
+            server.send(
+                Stanza(kind: .iq, to: session.jid, type: "set", id: server.nextRequestID(), payload: [change]),
+                to: session
+            )
+        }
+    }
+
+    /// Contacts with a subscription see the user leave, or come back.
+    private func tellPresence(of user: User, to jids: [JID], isAvailable: Bool) {
+        for jid in jids where jid.local != nil && user.roster.sendsPresence(to: jid.bare) {
+            for session in user.availableSessions {
+                guard var presence = session.presence else { continue }
+                if !isAvailable { presence = Stanza(kind: .presence, from: session.jid, type: "unavailable") }
+                presence.to = jid
+                server.route(presence)
+            }
+        }
+    }
+
+    /// The addresses of the items; nil when one is none.
+    private static func addresses(in request: Element) -> [JID]? {
+        var jids: [JID] = []
+        for item in request.childElements where item.name == "item" && item.namespace == Namespace.blocking {
+            guard let jid = item["jid"].flatMap({ try? JID($0) }) else { return nil }
+            if !jids.contains(jid) { jids.append(jid) }
+        }
+        return jids
+    }
+
+    private static func element(_ name: String, _ jids: some Sequence<JID>) -> Element {
+        let items = jids.map(\.description).sorted().map { jid in
+            Element("item", Namespace.blocking, attributes: ["jid": jid])
+        }
+        return Element(name, Namespace.blocking, elements: items)
+    }
+}
