@@ -60,10 +60,10 @@ socket_path_fits() {
 # Whether the system user can get to the checkout at all.
 is_in_reach() { as_user test -x "$1" && as_user test -r "$1"; }
 
-# The owner of var/, where it is there and in use by somebody other than root.
+# The owner of the state, where there is one that is in use by somebody other than root.
 owner_of_state() {
-    local owner=
-    [ ! -e "$ROOT/var/jackdaw.yml" ] || owner=$(stat -c %U "$ROOT/var/jackdaw.yml")
+    local owner='' file=${JACKDAW_STATE:-$ROOT/var}/jackdaw.yml
+    [ ! -e "$file" ] || owner=$(stat -c %U "$file")
     [ -z "$owner" ] || [ "$owner" = root ] || [ "$owner" = UNKNOWN ] || say "$owner"
 }
 
