@@ -38,6 +38,12 @@ extension Element {
 
     /// Writes the element where `namespace` is the default namespace.
     package func write(to buffer: inout ByteBuffer, inheriting namespace: String) {
+        self.write(to: &buffer, inheriting: namespace, limit: .max)
+    }
+
+    /// Writes the element, but stops soon after the buffer holds more than `limit` bytes.
+    func write(to buffer: inout ByteBuffer, inheriting namespace: String, limit: Int) {
+        guard buffer.readableBytes <= limit else { return }
         buffer.writeStaticString("<")
         buffer.writeString(self.name)
         if self.namespace != namespace {
@@ -51,7 +57,7 @@ extension Element {
         buffer.writeStaticString(">")
         for child in self.children {
             switch child {
-            case .element(let element): element.write(to: &buffer, inheriting: self.namespace)
+            case .element(let element): element.write(to: &buffer, inheriting: self.namespace, limit: limit)
             case .text(let text): XMLEscape.writeText(text, to: &buffer)
             }
         }

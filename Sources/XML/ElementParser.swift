@@ -9,6 +9,8 @@ final class ElementParser: ExpatHandler {
     private var elements = 0
     private var declarations = 0
     private var failure: XMLParseError?
+    private var namespaces: [String: String] = [:]
+    private var lastNamespace: (bytes: [UInt8], text: String) = ([], "")
     private var root: Element?
     private weak var parser: ExpatParser?
 
@@ -66,14 +68,24 @@ final class ElementParser: ExpatHandler {
             self.open.isEmpty || attributes.count + self.declarations <= self.limits.attributes
         else { return self.refuse(.tooLarge) }
         self.declarations = 0
-        var element = Element(name.local, name.namespace)
+        var element = Element(name.local, self.namespace(of: name))
         for index in 0..<attributes.count {
             guard let name = attributes.name(index) else { continue }
             element.attributes.append(
-                Element.Attribute(namespace: name.namespace, name: name.local, value: attributes.value(index))
+                Element.Attribute(namespace: self.namespace(of: name), name: name.local, value: attributes.value(index))
             )
         }
         self.open.append(element)
+    }
+
+    /// The namespace of a name, as one string for all names in it.
+    private func namespace(of name: ExpatName) -> String {
+        if name.isIn(self.lastNamespace.bytes) { return self.lastNamespace.text }
+        let found = name.namespace
+        let text = self.namespaces[found] ?? found
+        self.namespaces[found] = text
+        self.lastNamespace = (Array(text.utf8), text)
+        return text
     }
 
     func elementEnded() {

@@ -2,7 +2,19 @@
 
 package import NIOCore
 
-/// Splits the bytes of an XML stream into its header and its first-level elements.
+/// Splits the bytes of an XML stream into its header and its first-level elements (RFC 6120 §4, §11).
+///
+/// Confined to the loop of its owner. The owner hands over what it reads and calls `next` until that answers nil:
+///
+///     reader.receive(bytes)
+///     while let event = try reader.next() { … }
+///
+/// `MarkupScanner` finds the tags; for a foreign peer, expat then sees whole tokens only, as early as they are
+/// complete, so that nothing is scanned twice and every error is told at the byte that makes it. Both must agree.
+/// Nothing after the element that `next` returned was looked at, so `trust`, `limits` and `reset` take effect at once.
+///
+/// Memory: the current element up to `Limits.stanzaBytes`, and while there is one, an expat parser; nothing between
+/// two elements.
 package final class StreamReader {
     /// Who writes the stream.
     package enum Trust: Sendable {
@@ -13,7 +25,7 @@ package final class StreamReader {
         case internalLink
     }
 
-    /// What a peer may send; `tagBytes`, `depth` and `attributes` hold for foreign peers.
+    /// What a peer may send. `stanzaBytes` and the header's `tagBytes` hold for all, the others for foreign peers.
     package struct Limits: Sendable {
         package var stanzaBytes: Int
         package var tagBytes: Int
@@ -49,36 +61,314 @@ package final class StreamReader {
         case tooManyAttributes
     }
 
-    package var limits: Limits
-    /// May be changed between two stanzas: an XEP-0114 stream is foreign until its handshake.
-    package var trust: Trust
-    private let contentNamespaces: Set<String>
-    private var input = ByteBuffer()
+    private enum Phase {
+        case prolog
+        case betweenElements(StreamRoot)
+        case inElement(StreamRoot, isForeign: Bool)
+        /// The root was an empty element.
+        case closing
+        case closed
+        case failed(Failure)
+    }
 
+    package var limits: Limits
+    /// May be changed at any time; holds from the next element on. An XEP-0114 stream is foreign until its handshake.
+    package var trust: Trust
+
+    private let contentNamespaces: Set<String>
+    private var phase = Phase.prolog
+    /// What is unread; the first byte is that of the current token's element.
+    private var input = ByteBuffer()
+    private var scanner = MarkupScanner(judges: true)
+    private var outline = StanzaOutline()
+    private var judge: StreamJudge?
+    /// How many bytes of the current element expat has seen.
+    private var judged = 0
+
+    /// A parser that has seen this much is dropped: expat keeps every name that it has met.
+    private static let judgeBytes = 65_536
+
+    /// A reader at the start of a stream; `contentNamespaces` are the default namespaces that its root may declare.
     package init(trust: Trust, contentNamespaces: Set<String>, limits: Limits = Limits()) {
         self.trust = trust
         self.contentNamespaces = contentNamespaces
         self.limits = limits
+        self.reset()
     }
 
     /// Adds bytes from the peer; call `next` until it answers nil.
     package func receive(_ bytes: ByteBuffer) {
-        var bytes = bytes
-        self.input.writeBuffer(&bytes)
+        guard self.input.readableBytes > 0 else {
+            self.input = bytes
+            return
+        }
+        if self.input.readerIndex > self.input.readableBytes {
+            self.compact(addedCapacity: bytes.readableBytes)
+        }
+        self.input.writeImmutableBuffer(bytes)
     }
 
     /// The next event, nil if more bytes are needed. After a failure every call fails in the same way.
     package func next() throws(Failure) -> Event? {
-        nil
+        do throws(Failure) {
+            while true {
+                switch self.phase {
+                case .prolog:
+                    guard let event = try self.readProlog() else { return self.suspend() }
+                    return event
+                case .betweenElements(let root):
+                    guard try self.beginElement(root) else { return self.suspend() }
+                case .inElement(let root, let isForeign):
+                    guard let event = try self.readElement(root, isForeign: isForeign) else { return self.suspend() }
+                    return event
+                case .closing:
+                    self.phase = .closed
+                    return .streamClosed
+                case .closed:
+                    self.input = ByteBuffer()
+                    return nil
+                case .failed(let failure):
+                    throw failure
+                }
+            }
+        } catch {
+            self.phase = .failed(error)
+            self.input = ByteBuffer()
+            self.judge = nil
+            throw error
+        }
     }
 
     /// Begins a new stream (after STARTTLS, after SASL); drops everything that was received.
     package func reset() {
+        self.phase = .prolog
         self.input = ByteBuffer()
+        self.judge = nil
+        self.judged = 0
+        self.scanner = MarkupScanner(judges: self.trust == .foreign)
+        self.scanner.allowsDeclaration = true
     }
 
     /// Whether bytes are waiting that no event has covered, white space aside.
     package var hasUnreadInput: Bool {
-        self.input.readableBytes > 0
+        !self.input.readableBytesView.allSatisfy(MarkupScanner.isWhiteSpace)
+    }
+
+    /// How much memory the unread input holds on to.
+    package var storedBytes: Int { self.input.storageCapacity }
+
+    /// Whether a parser is alive.
+    var hasJudge: Bool { self.judge != nil }
+
+    // MARK: Input
+
+    /// More bytes are needed: a small rest must not keep a large read buffer alive.
+    private func suspend() -> Event? {
+        if self.input.readableBytes == 0 {
+            self.input = ByteBuffer()
+        } else if self.input.storageCapacity > 4_096, self.input.storageCapacity / 4 > self.input.readableBytes {
+            self.compact(addedCapacity: 0)
+        }
+        return nil
+    }
+
+    private func compact(addedCapacity: Int) {
+        var copy = ByteBufferAllocator().buffer(capacity: self.input.readableBytes + addedCapacity)
+        copy.writeImmutableBuffer(self.input)
+        self.input = copy
+    }
+
+    private func skipWhiteSpace() {
+        let bytes = self.input.readableBytesView
+        let end = bytes.firstIndex { !MarkupScanner.isWhiteSpace($0) } ?? bytes.endIndex
+        self.input.moveReaderIndex(forwardBy: end - bytes.startIndex)
+    }
+
+    private func peek(_ offset: Int = 0) -> UInt8? {
+        self.input.getInteger(at: self.input.readerIndex + offset)
+    }
+
+    private func nextToken(within window: Int) -> MarkupScanner.Token {
+        let input = self.input
+        return self.scanner.next(input.readableBytesUInt8Span.extracting(first: window))
+    }
+
+    /// Lets expat see the current element up to `end`.
+    private func judge(upTo end: Int, of root: StreamRoot?) throws(Failure) {
+        let start = self.input.readerIndex + self.judged
+        guard end > self.judged, let bytes = self.input.getSlice(at: start, length: end - self.judged) else { return }
+        self.judged = end
+        try self.makeJudge(root).feed(bytes)
+    }
+
+    private func makeJudge(_ root: StreamRoot?) throws(Failure) -> StreamJudge {
+        if let judge { return judge }
+        let judge: StreamJudge
+        if let root {
+            judge = try StreamJudge(root: root, attributeLimit: self.limits.attributes)
+        } else {
+            judge = StreamJudge(attributeLimit: self.limits.attributes)
+        }
+        self.judge = judge
+        return judge
+    }
+
+    /// Drops the parser if it is not needed at once, or has seen much.
+    private func releaseJudge() {
+        self.skipWhiteSpace()
+        if self.input.readableBytes == 0 || (self.judge?.fedBytes ?? 0) > Self.judgeBytes {
+            self.judge = nil
+        }
+    }
+
+    // MARK: The root
+
+    private func readProlog() throws(Failure) -> Event? {
+        while true {
+            self.skipWhiteSpace()
+            guard let first = self.peek() else { return nil }
+            try self.judgeFirstBytes(first)
+            self.scanner.tagLimit = self.limits.tagBytes
+            switch self.nextToken(within: self.input.readableBytes) {
+            case .incomplete: return nil
+            case .refused(let failure): throw failure
+            case .text, .endTag: throw .notWellFormed
+            case .declaration(let range):
+                if self.trust == .foreign { try self.judge(upTo: range.upperBound, of: nil) }
+                self.advance(over: range)
+                self.scanner.allowsDeclaration = false
+            case .startTag(let tag): return try self.openStream(tag, isEmpty: false)
+            case .emptyTag(let tag): return try self.openStream(tag, isEmpty: true)
+            }
+        }
+    }
+
+    /// A stream is UTF-8 without a byte order mark (RFC 6120 §11.6) and begins with markup.
+    private func judgeFirstBytes(_ first: UInt8) throws(Failure) {
+        switch first {
+        case UInt8(ascii: "<"):
+            if self.peek(1) == 0 { throw .unsupportedEncoding }
+        case 0x00, 0xFE, 0xFF: throw .unsupportedEncoding
+        default: throw .notWellFormed
+        }
+    }
+
+    private func advance(over range: Range<Int>) {
+        self.input.moveReaderIndex(forwardBy: range.upperBound)
+        self.scanner.restart()
+        self.judged = 0
+    }
+
+    private func openStream(_ tag: Range<Int>, isEmpty: Bool) throws(Failure) -> Event {
+        let header: StreamHeader
+        let written: String
+        if self.trust == .foreign {
+            try self.judge(upTo: tag.upperBound, of: nil)
+            let judge = try self.makeJudge(nil)
+            header = judge.header
+            written = TagParser.writtenName(self.input, tag)
+        } else {
+            guard let parsed = TagParser(self.input, tag) else { throw .notWellFormed }
+            header = parsed.header
+            written = parsed.name
+        }
+        let root = try StreamRoot(header: header, writtenName: written, contentNamespaces: self.contentNamespaces)
+        self.judge?.enter(root)
+        self.advance(over: tag)
+        self.phase = isEmpty ? .closing : .betweenElements(root)
+        self.releaseJudge()
+        return .streamOpened(header)
+    }
+
+    // MARK: Elements
+
+    /// Skips white space, the keepalive of RFC 6120 §4.6.1; false if nothing else is there.
+    private func beginElement(_ root: StreamRoot) throws(Failure) -> Bool {
+        self.skipWhiteSpace()
+        guard let first = self.peek() else { return false }
+        guard first == UInt8(ascii: "<") else {
+            throw MarkupScanner.canBeginText(first) ? .textOutsideStanza : .notWellFormed
+        }
+        let isForeign = self.trust == .foreign
+        self.scanner = MarkupScanner(judges: isForeign)
+        self.outline = StanzaOutline()
+        self.judged = 0
+        if isForeign {
+            self.judge?.beginChild()
+            self.judge?.attributeLimit = self.limits.attributes
+        } else {
+            self.judge = nil
+        }
+        self.phase = .inElement(root, isForeign: isForeign)
+        return true
+    }
+
+    private func readElement(_ root: StreamRoot, isForeign: Bool) throws(Failure) -> Event? {
+        self.scanner.tagLimit = isForeign ? self.limits.tagBytes : .max
+        let window = min(self.input.readableBytes, max(self.limits.stanzaBytes, 0))
+        while !self.outline.isComplete {
+            switch self.nextToken(within: window) {
+            case .incomplete:
+                if isForeign { try self.judge(upTo: self.scanner.position, of: root) }
+                guard window < self.limits.stanzaBytes else { throw .stanzaTooLarge }
+                return nil
+            case .refused(let failure):
+                try self.refuse(failure, at: self.scanner.position, root, isForeign: isForeign)
+            case .text:
+                guard self.outline.depth > 0 else { throw .textOutsideStanza }
+            case .startTag(let tag):
+                try self.checkDepth(of: tag, root, isForeign: isForeign)
+                self.outline.open(tag)
+            case .emptyTag(let tag):
+                try self.checkDepth(of: tag, root, isForeign: isForeign)
+                self.outline.openAndClose(tag)
+            case .endTag(let tag):
+                guard self.outline.depth > 0 else { return try self.closeStream(tag, root) }
+                self.outline.close(tag)
+            case .declaration:
+                throw .restrictedXML
+            }
+        }
+        return .element(try self.endElement(root, isForeign: isForeign))
+    }
+
+    /// What came before the fault is judged first, so that the answer is the same in whatever pieces it came.
+    private func refuse(
+        _ failure: Failure,
+        at offset: Int,
+        _ root: StreamRoot,
+        isForeign: Bool
+    ) throws(Failure) {
+        if isForeign { try self.judge(upTo: offset, of: root) }
+        throw failure
+    }
+
+    private func checkDepth(of tag: Range<Int>, _ root: StreamRoot, isForeign: Bool) throws(Failure) {
+        guard isForeign, self.outline.depth >= self.limits.depth else { return }
+        try self.refuse(.tooDeep, at: tag.lowerBound, root, isForeign: true)
+    }
+
+    private func closeStream(_ tag: Range<Int>, _ root: StreamRoot) throws(Failure) -> Event {
+        guard TagParser.writtenName(self.input, tag) == root.writtenName else { throw .notWellFormed }
+        self.phase = .closed
+        self.judge = nil
+        self.input = ByteBuffer()
+        return .streamClosed
+    }
+
+    private func endElement(_ root: StreamRoot, isForeign: Bool) throws(Failure) -> StreamElement {
+        guard let stanza = self.outline.stanza else { throw .notWellFormed }
+        if isForeign { try self.judge(upTo: stanza.end, of: root) }
+        guard let bytes = self.input.readSlice(length: stanza.end) else { throw .notWellFormed }
+        self.phase = .betweenElements(root)
+        guard isForeign else {
+            guard let element = StreamElement(linkBytes: bytes, self.outline, root) else { throw .notWellFormed }
+            return element
+        }
+        // The scanner and expat must have seen the same element.
+        guard let judge, judge.depth == 1 else { throw .notWellFormed }
+        defer { self.releaseJudge() }
+        guard judge.needsRewriting else { return StreamElement(judged: judge, bytes, stanza) }
+        return try StanzaRewriter.rewrite(bytes, judge, root, limits: self.limits)
     }
 }

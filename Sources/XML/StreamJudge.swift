@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import NIOCore
+
+/// Judges foreign XML with expat: the root of a stream, and its children one after the other.
+///
+/// It also tells what needs to be written anew (`needsRewriting`): a child that uses a prefix declared on the root,
+/// or in which the content namespace does not come by plain inheritance. All else may travel as it was read.
+final class StreamJudge: ExpatHandler {
+    var attributeLimit: Int
+
+    /// The longest namespace. A tree names the namespace at each element: without a bound, few bytes would make
+    /// many in whatever reads or writes it.
+    private static let namespaceBytes = 512
+
+    /// The start tag of the root or of the current child.
+    private(set) var name = ""
+    private(set) var namespace = ""
+    private(set) var attributes: [TagAttribute] = []
+    private(set) var defaultNamespace: String?
+    private(set) var payload: (name: String, namespace: String)?
+    private(set) var needsRewriting = false
+    private(set) var failure: StreamReader.Failure?
+
+    /// How many elements are open, the root included.
+    private(set) var depth = 0
+    private var parser: ExpatParser?
+    private var contentNamespace: [UInt8] = []
+    /// For each open child of the root and what is in it: whether it is in the content namespace.
+    private var isInContentNamespace: [Bool] = []
+    /// What the element that starts next declares.
+    private var declarations: [TagAttribute] = []
+    private var redeclaresDefault = false
+    /// Prefixes that elements within the child declare, and how often.
+    private var contentPrefixes: [String: Int] = [:]
+
+    var fedBytes: Int { self.parser?.fedBytes ?? 0 }
+
+    /// A judge of a stream's beginning.
+    init(attributeLimit: Int) {
+        self.attributeLimit = attributeLimit
+        self.parser = ExpatParser(handler: self, reportsText: false)
+    }
+
+    /// A judge of a stream whose root was read before.
+    convenience init(root: StreamRoot, attributeLimit: Int) throws(StreamReader.Failure) {
+        self.init(attributeLimit: .max)
+        try self.feed(root.primer)
+        self.enter(root)
+        self.attributeLimit = attributeLimit
+    }
+
+    /// The root was accepted.
+    func enter(_ root: StreamRoot) {
+        self.contentNamespace = Array(root.contentNamespace.utf8)
+        self.beginChild()
+    }
+
+    /// Makes ready for the next child of the root.
+    func beginChild() {
+        self.attributes = []
+        self.payload = nil
+        self.needsRewriting = false
+        self.isInContentNamespace.removeAll(keepingCapacity: true)
+    }
+
+    /// Parses whole tokens.
+    func feed(_ bytes: ByteBuffer) throws(StreamReader.Failure) {
+        guard let parser else { throw .notWellFormed }
+        do {
+            try parser.feed(bytes)
+        } catch {
+            switch error {
+            case .notWellFormed: throw .notWellFormed
+            case .restricted: throw .restrictedXML
+            case .unsupportedEncoding: throw .unsupportedEncoding
+            case .undeclaredPrefix: throw .badNamespacePrefix
+            case .stopped: throw self.failure ?? .notWellFormed
+            }
+        }
+    }
+
+    private func refuse(_ failure: StreamReader.Failure) {
+        self.failure = failure
+        self.parser?.stop()
+    }
+
+    func namespaceStarted(_ prefix: String?, _ uri: String) {
+        guard uri.utf8.count <= Self.namespaceBytes else { return self.refuse(.stanzaTooLarge) }
+        if let prefix {
+            self.declarations.append(TagAttribute(name: "xmlns:" + prefix, value: uri))
+        } else {
+            self.declarations.append(TagAttribute(name: "xmlns", value: uri))
+            self.redeclaresDefault = true
+        }
+    }
+
+    func elementStarted(_ name: ExpatName, _ attributes: ExpatAttributes) {
+        guard attributes.count + self.declarations.count <= self.attributeLimit else {
+            return self.refuse(.tooManyAttributes)
+        }
+        switch self.depth {
+        case 0: self.rootStarted(name, attributes)
+        case 1: self.childStarted(name, attributes)
+        default: self.contentStarted(name, attributes)
+        }
+        self.depth += 1
+        self.redeclaresDefault = false
+        if !self.declarations.isEmpty { self.declarations = [] }
+    }
+
+    func elementEnded() {
+        self.depth -= 1
+        if self.depth > 0 { _ = self.isInContentNamespace.popLast() }
+    }
+
+    func namespaceEnded(_ prefix: String?) {
+        // The element has ended already; only what is declared within a child counts.
+        guard let prefix, self.depth >= 2, let count = self.contentPrefixes[prefix] else { return }
+        self.contentPrefixes[prefix] = count > 1 ? count - 1 : nil
+    }
+
+    func text(_ text: String) {}
+
+    private func rootStarted(_ name: ExpatName, _ attributes: ExpatAttributes) {
+        self.noteTag(name, attributes)
+        self.defaultNamespace = self.declarations.first { $0.name == "xmlns" }?.value
+    }
+
+    private func childStarted(_ name: ExpatName, _ attributes: ExpatAttributes) {
+        self.noteTag(name, attributes)
+        self.isInContentNamespace.append(name.isIn(self.contentNamespace))
+        if name.hasPrefix { self.needsRewriting = true }
+        for index in 0..<attributes.count {
+            guard let prefix = attributes.name(index)?.prefix, prefix != "xml" else { continue }
+            if self.declarations.value(of: "xmlns:" + prefix) == nil { self.needsRewriting = true }
+        }
+    }
+
+    private func contentStarted(_ name: ExpatName, _ attributes: ExpatAttributes) {
+        for declaration in self.declarations where declaration.name != "xmlns" {
+            self.contentPrefixes[String(declaration.name.dropFirst(6)), default: 0] += 1
+        }
+        if self.depth == 2, self.payload == nil {
+            self.payload = (name.local, name.namespace)
+        }
+        let isInContentNamespace = name.isIn(self.contentNamespace)
+        let inherits = !name.hasPrefix && !self.redeclaresDefault
+        if isInContentNamespace, !inherits, self.isInContentNamespace.last == true {
+            self.needsRewriting = true
+        }
+        self.isInContentNamespace.append(isInContentNamespace)
+        self.notePrefix(of: name)
+        for index in 0..<attributes.count {
+            if let name = attributes.name(index) { self.notePrefix(of: name) }
+        }
+    }
+
+    /// The content must declare what it uses.
+    private func notePrefix(of name: ExpatName) {
+        guard !self.needsRewriting, name.hasPrefix, let prefix = name.prefix, prefix != "xml" else { return }
+        if self.contentPrefixes[prefix] == nil { self.needsRewriting = true }
+    }
+
+    private func noteTag(_ name: ExpatName, _ attributes: ExpatAttributes) {
+        self.name = name.local
+        self.namespace = name.namespace
+        self.attributes = self.declarations.filter { $0.name != "xmlns" }
+        for index in 0..<attributes.count {
+            guard let name = attributes.name(index) else { continue }
+            self.attributes.append(TagAttribute(name: name.asWritten, value: attributes.value(index)))
+        }
+    }
+}
+
+extension StreamJudge {
+    /// The start tag that was read, as the header of a stream.
+    var header: StreamHeader {
+        StreamHeader(
+            namespace: self.namespace,
+            name: self.name,
+            contentNamespace: self.defaultNamespace,
+            attributes: self.attributes
+        )
+    }
+}
