@@ -47,7 +47,7 @@ enum ManagementElement {
             text: "\(fault.h) stanzas were acknowledged, but only \(fault.sendCount) were sent",
             application: Element(
                 "handled-count-too-high",
-                HandledCountTooHigh.namespace,
+                Namespace.streamManagement,
                 attributes: ["h": String(fault.h), "send-count": String(fault.sendCount)]
             )
         )
