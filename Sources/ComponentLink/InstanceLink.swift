@@ -162,7 +162,11 @@ package final class InstanceLink {
             self.logger.warning("link to the router is down", metadata: metadata)
             self.scheduleReconnect()
         }
-        if wasUp { self.delegate?.link(self, down: self.isStopped ? .stopped : failure) }
+        if wasUp {
+            self.delegate?.link(self, down: self.isStopped ? .stopped : failure)
+        } else {
+            self.delegate?.link(self, notUp: failure)
+        }
         self.stopPromise?.succeed()
         self.stopPromise = nil
     }

@@ -29,9 +29,13 @@ package protocol InstanceLinkDelegate: AnyObject {
     func linkReadComplete(_ link: InstanceLink)
     /// The link is gone; what was not yet sent is lost. The link connects again by itself unless it was stopped.
     func link(_ link: InstanceLink, down failure: LinkFailure)
+    /// A try to come up failed; the link tries again by itself unless it was stopped.
+    func link(_ link: InstanceLink, notUp failure: LinkFailure)
 }
 
 extension InstanceLinkDelegate {
+    /// For those who wait for `linkUp`.
+    package func link(_ link: InstanceLink, notUp failure: LinkFailure) {}
     /// For those who ask nothing.
     package func link(_ link: InstanceLink, received response: AdminResponse, from instance: String) {}
     /// For those who ask nothing.

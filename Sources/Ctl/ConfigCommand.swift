@@ -4,96 +4,95 @@ import ArgumentParser
 import Config
 import Daemon
 
-/// `jackdawctl config`: what the scripts need to know of the configuration, read the way the processes read it.
-struct ConfigCommand: ParsableCommand {
+/// `jackdawctl config`: what scripts need to know of the configuration, after defaults and with absolute paths.
+struct ConfigCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "config",
-        abstract: "Show where things are, according to the configuration."
+        abstract: "Prints what scripts need of the configuration: domains, paths, ports, numbers of processes."
     )
+    @OptionGroup var common: CommonOptions
 
-    @Option(help: "The configuration file; else $JACKDAW_CONFIG, else var/jackdaw.yml.")
-    var config: String?
-
-    @Flag(help: "As one JSON object.")
-    var json = false
-
-    func run() throws {
-        let configuration: JackdawConfiguration
-        do throws(ConfigurationError) {
-            configuration = try ConfigurationFile.load(argument: config).configuration
-        } catch {
-            print(error.description, to: &standardError)
-            throw ArgumentParser.ExitCode(Daemon.ExitCode.configuration.rawValue)
+    func run() async throws {
+        try await Report.running {
+            let configuration = try common.load().configuration
+            let value = Self.summary(configuration)
+            if common.json { return print(JSONText.encode(value)) }
+            Self.printLines(value, path: "")
         }
-        let report = ConfigurationReport(configuration)
-        print(json ? JSONText.encode(report.value) : report.text)
     }
-}
 
-/// The parts of the configuration that `scripts/` use; no secrets.
-struct ConfigurationReport {
-    let value: JSONText.Value
-
-    init(_ configuration: JackdawConfiguration) {
-        value = .object([
-            .init("domains", .array(configuration.domains.map { .text($0.name) })),
-            .init("private_database", .boolean(configuration.hasPrivateDatabase)),
-            .init("paths", Self.paths(configuration.paths)),
-            .init("http", Self.http(configuration.http)),
-            .init("supervisor", Self.supervisor(configuration.supervisor)),
-            .init("router", .text(configuration.router.listen.description)),
-            .init("listeners", .array(configuration.c2s.listeners.map(Self.listener))),
+    static func summary(_ configuration: JackdawConfiguration) -> JSONText.Value {
+        let paths = configuration.paths
+        let http = configuration.http
+        let supervisor = configuration.supervisor
+        return .object([
+            JSONText.Member("domains", .array(configuration.domains.map { .text($0.name) })),
+            JSONText.Member("certificates", .array(configuration.domains.map { certificate(configuration, $0) })),
+            JSONText.Member("private_database", .boolean(configuration.hasPrivateDatabase)),
+            object(
+                "paths",
+                [
+                    ("state", .text(paths.state)), ("run", .text(paths.run)),
+                    ("certificates", .text(paths.certificates)), ("logs", .text(paths.logs)),
+                ]
+            ),
+            JSONText.Member("router", .text(configuration.router.listen.description)),
+            JSONText.Member("listeners", .array(configuration.c2s.listeners.map(listener))),
+            object(
+                "http",
+                [
+                    ("address", .text(http.address)), ("router", .integer(http.routerPort)),
+                    ("c2s", .integer(http.c2sPort)), ("sm", .integer(http.smPort)),
+                ]
+            ),
+            object(
+                "supervisor",
+                [
+                    ("router", .integer(supervisor.router)), ("c2s", .integer(supervisor.c2s)),
+                    ("sm", .integer(supervisor.sm)),
+                    (
+                        "restart_delay_maximum",
+                        .integer(Int(supervisor.restartDelayMaximum.components.seconds))
+                    ),
+                    ("log_bytes", .integer(supervisor.logBytes)), ("log_files", .integer(supervisor.logFiles)),
+                ]
+            ),
         ])
     }
 
-    /// `paths.run  /run/jackdaw`, a line for each.
-    var text: String { Self.lines(value, name: "").joined(separator: "\n") }
-
-    private static func paths(_ paths: JackdawConfiguration.Paths) -> JSONText.Value {
-        .object([
-            .init("state", .text(paths.state)),
-            .init("run", .text(paths.run)),
-            .init("certificates", .text(paths.certificates)),
-            .init("logs", .text(paths.logs)),
-        ])
+    private static func object(_ name: String, _ members: [(String, JSONText.Value)]) -> JSONText.Member {
+        JSONText.Member(name, .object(members.map { JSONText.Member($0.0, $0.1) }))
     }
 
-    private static func http(_ http: JackdawConfiguration.HTTP) -> JSONText.Value {
-        .object([
-            .init("address", .text(http.address)),
-            .init("router", .integer(http.routerPort)),
-            .init("c2s", .integer(http.c2sPort)),
-            .init("sm", .integer(http.smPort)),
-        ])
-    }
-
-    private static func supervisor(_ supervisor: JackdawConfiguration.Supervisor) -> JSONText.Value {
-        .object([
-            .init("router", .integer(supervisor.router)),
-            .init("c2s", .integer(supervisor.c2s)),
-            .init("sm", .integer(supervisor.sm)),
-            .init("restart_delay_maximum", .integer(Int(supervisor.restartDelayMaximum.components.seconds))),
-            .init("log_bytes", .integer(supervisor.logBytes)),
-            .init("log_files", .integer(supervisor.logFiles)),
+    private static func certificate(_ configuration: JackdawConfiguration, _ domain: HostedDomain) -> JSONText.Value {
+        let files = configuration.certificateFiles(for: domain)
+        return .object([
+            JSONText.Member("domain", .text(domain.name)),
+            JSONText.Member("certificate", .text(files.certificate)),
+            JSONText.Member("key", .text(files.key)),
         ])
     }
 
     private static func listener(_ listener: JackdawConfiguration.Listener) -> JSONText.Value {
         .object([
-            .init("address", .text(listener.address.host)),
-            .init("port", .integer(listener.address.port)),
-            .init("tls", .text(listener.tls.rawValue)),
+            JSONText.Member("address", .text(listener.address.description)),
+            JSONText.Member("tls", .text(listener.tls.rawValue)),
         ])
     }
 
-    private static func lines(_ value: JSONText.Value, name: String) -> [String] {
+    /// `paths.run: /run/jackdaw`, a line for each value.
+    private static func printLines(_ value: JSONText.Value, path: String) {
         switch value {
         case .object(let members):
-            members.flatMap { lines($0.value, name: name.isEmpty ? $0.name : "\(name).\($0.name)") }
+            for member in members {
+                printLines(member.value, path: path.isEmpty ? member.name : "\(path).\(member.name)")
+            }
         case .array(let values):
-            values.enumerated().flatMap { lines($0.element, name: "\(name).\($0.offset + 1)") }
-        case .text(let text): ["\(name)  \(text)"]
-        default: ["\(name)  \(JSONText.encode(value))"]
+            for (index, value) in values.enumerated() { printLines(value, path: "\(path)[\(index)]") }
+        case .text(let text): print("\(path): \(text)")
+        case .integer(let number): print("\(path): \(number)")
+        case .boolean(let flag): print("\(path): \(flag)")
+        case .null: print("\(path): ~")
         }
     }
 }

@@ -19,8 +19,6 @@ struct Arguments: Equatable {
     var mode = Mode.run
     var configuration: String?
     var instance: InstanceName
-    /// With `--check`: a JSON object for each finding.
-    var json = false
 
     init(_ arguments: [String], kind: ComponentKind) throws(UsageError) {
         instance = InstanceName(kind: kind)
@@ -32,23 +30,20 @@ struct Arguments: Equatable {
             case ("--config", _): configuration = try Self.value("--config", inline, &rest)
             case ("--instance", _): instance = try Self.instance(Self.value("--instance", inline, &rest), kind)
             case ("--check", nil): mode = .check
-            case ("--json", nil): json = true
             case ("--version", nil): mode = .version
             case ("--help", nil), ("-h", nil): mode = .help
             default: throw UsageError(text: "unknown argument '\(argument)'")
             }
             if mode == .version || mode == .help { return }
         }
-        if json && mode != .check { throw UsageError(text: "--json goes with --check") }
     }
 
     static func usage(_ kind: ComponentKind) -> String {
         """
-        usage: jackdaw-\(kind.rawValue) [--config FILE] [--instance \(kind.rawValue)-N] [--check [--json]]
+        usage: jackdaw-\(kind.rawValue) [--config FILE] [--instance \(kind.rawValue)-N] [--check]
           --config FILE    the configuration; else $JACKDAW_CONFIG, else var/jackdaw.yml
           --instance NAME  which of several instances this is (\(kind.rawValue)-1)
           --check          judge the configuration and what it names, and exit (0, or 78 for an error)
-          --json           with --check: a JSON object for each finding
           --version, --help
         """
     }

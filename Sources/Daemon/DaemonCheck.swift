@@ -5,7 +5,7 @@ import Logging
 import NIOCore
 import NIOPosix
 
-/// `--check`: judges the configuration and what the executable needs, without serving.
+/// `--check`: judges the configuration and what the executable needs, without serving; a line for each finding.
 enum DaemonCheck {
     static func run(_ arguments: Arguments, _ check: DaemonRunner.Check) async -> ExitCode {
         var findings: [CheckFinding] = []
@@ -17,22 +17,8 @@ enum DaemonCheck {
         } catch {
             findings += error.lines.map { CheckFinding(.error, "configuration", $0) }
         }
-        for finding in findings { print(line(finding, json: arguments.json)) }
+        for finding in findings { print(finding.line) }
         return findings.contains { $0.severity == .error } ? .configuration : .success
-    }
-
-    static func line(_ finding: CheckFinding, json: Bool) -> String {
-        guard json else {
-            let severity = finding.severity.rawValue
-            let padding = String(repeating: " ", count: max(1, 8 - severity.utf8.count))
-            return "\(severity)\(padding)\(finding.subject): \(finding.text)"
-        }
-        let members = [
-            JSONText.Member("severity", .text(finding.severity.rawValue)),
-            JSONText.Member("subject", .text(finding.subject)),
-            JSONText.Member("text", .text(finding.text)),
-        ]
-        return JSONText.encode(.object(members))
     }
 
     private static func judge(

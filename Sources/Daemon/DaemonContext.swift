@@ -78,22 +78,3 @@ package struct DaemonFailure: Error, CustomStringConvertible {
         self.description = description
     }
 }
-
-/// One line of what `--check` finds.
-package struct CheckFinding: Sendable, Equatable {
-    package enum Severity: String, Sendable {
-        case ok
-        case warning
-        case error
-    }
-    package let severity: Severity
-    /// What was looked at: `certificate localhost`.
-    package let subject: String
-    package let text: String
-
-    package init(_ severity: Severity, _ subject: String, _ text: String) {
-        self.severity = severity
-        self.subject = subject
-        self.text = text
-    }
-}

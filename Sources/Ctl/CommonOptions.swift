@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Config
+import Daemon
+
+/// What every command takes.
+struct CommonOptions: ParsableArguments {
+    @Option(name: .customLong("config"), help: "The configuration; else $JACKDAW_CONFIG, else var/jackdaw.yml.")
+    var file: String?
+
+    @Flag(help: "Prints JSON.")
+    var json = false
+
+    @Option(help: "Seconds to wait for an answer.")
+    var timeout = 15
+
+    func validate() throws {
+        guard (1...3_600).contains(timeout) else { throw ValidationError("--timeout is from 1 to 3600 seconds.") }
+    }
+
+    /// The configuration, or the end with its mistakes on stderr.
+    func load() throws -> ConfigurationFile.Loaded {
+        do throws(ConfigurationError) {
+            return try ConfigurationFile.load(argument: file)
+        } catch {
+            throw Refusal(.configuration, error.description)
+        }
+    }
+}
+
+/// Why the tool ends without having done what it was asked.
+struct Refusal: Error {
+    let code: Int32
+    let text: String
+
+    /// The suite said no.
+    static let refused: Int32 = 1
+
+    init(_ code: Daemon.ExitCode, _ text: String) {
+        self.code = code.rawValue
+        self.text = text
+    }
+
+    init(refused text: String) {
+        self.code = Self.refused
+        self.text = text
+    }
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import ComponentLink
+import Config
+import Daemon
+import XMPPCore
+
+/// `jackdawctl session …`: who is logged in.
+struct SessionCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "session",
+        abstract: "Lists and ends the sessions of clients.",
+        subcommands: [List.self, Kick.self]
+    )
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Lists sessions: of a user, or all.")
+        @OptionGroup var common: CommonOptions
+        @Argument(help: "A user's address; all without.") var user: String?
+
+        func run() async throws {
+            try await Report.running {
+                let jid = try user.map(UserCommand.bareJID)
+                let loaded = try common.load()
+                let rows = try await AdminClient.withLink(loaded.configuration, timeout: common.timeout) { client in
+                    try await Self.rows(of: jid, loaded.configuration.domains.map(\.name), client)
+                }
+                let columns = ["jid", "instance", "state", "since", "address", "tls", "mechanism", "priority"]
+                Report(json: common.json).table(rows, columns: columns, typed: SessionCommand.typed)
+            }
+        }
+
+        private static func rows(
+            of jid: JID?,
+            _ domains: [String],
+            _ client: AdminClient
+        ) async throws -> [[AdminField]] {
+            let arguments = jid.map { [AdminField("user", $0.description)] } ?? []
+            var managers: [String] = []
+            for domain in jid.map({ [$0.domain] }) ?? domains {
+                let manager = try await client.instance(serving: domain)
+                if !managers.contains(manager) { managers.append(manager) }
+            }
+            var rows: [[AdminField]] = []
+            for manager in managers {
+                rows += try await client.pages(manager, "session-list", arguments, key: "jid")
+            }
+            return rows
+        }
+    }
+
+    struct Kick: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Ends a session (full address), or all of a user (bare address)."
+        )
+        @OptionGroup var common: CommonOptions
+        @Argument(help: "alice@localhost/phone, or alice@localhost.") var address: String
+
+        func run() async throws {
+            try await Report.running {
+                let jid: JID
+                do throws(JIDError) {
+                    jid = try JID(address)
+                } catch {
+                    throw Refusal(.usage, "'\(address)' is no address: \(error)")
+                }
+                let loaded = try common.load()
+                let rows = try await AdminClient.withLink(loaded.configuration, timeout: common.timeout) { client in
+                    let manager = try await client.instance(serving: jid.domain)
+                    return try await client.ask(manager, "session-kick", [AdminField("jid", jid.description)])
+                }
+                if common.json { return Report(json: true).printJSON(rows, typed: SessionCommand.typed) }
+                for row in rows { print("ended \(Report.cell(row.first { $0.name == "jid" }?.value))") }
+            }
+        }
+    }
+
+    static func typed(_ name: String, _ value: String) -> JSONText.Value {
+        switch name {
+        case "priority", "unacknowledged": value.isEmpty ? .null : Int(value).map { .integer($0) } ?? .text(value)
+        case "resumable": .boolean(value == "true")
+        default: .text(value)
+        }
+    }
+}

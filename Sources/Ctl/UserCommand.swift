@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import ComponentLink
+import Config
+import Daemon
+import XMPPCore
+
+/// `jackdawctl user …`: accounts, by requests to the session manager of their domain.
+struct UserCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "user",
+        abstract: "Makes, changes, removes and lists accounts.",
+        subcommands: [Add.self, Passwd.self, Remove.self, List.self]
+    )
+
+    struct Add: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Makes an account.")
+        @OptionGroup var common: CommonOptions
+        @OptionGroup var password: PasswordOptions
+        @Argument(help: "The address: alice@localhost.") var user: String
+
+        func run() async throws {
+            try await UserCommand.setPassword("user-add", user, password, common) { "\($0) was added." }
+        }
+    }
+
+    struct Passwd: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Sets an account's password.")
+        @OptionGroup var common: CommonOptions
+        @OptionGroup var password: PasswordOptions
+        @Argument(help: "The address: alice@localhost.") var user: String
+
+        func run() async throws {
+            try await UserCommand.setPassword("user-passwd", user, password, common) {
+                "The password of \($0) was set."
+            }
+        }
+    }
+
+    struct Remove: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Ends an account's sessions and removes all that is stored of it."
+        )
+        @OptionGroup var common: CommonOptions
+        @Argument(help: "The address: alice@localhost.") var user: String
+
+        func run() async throws {
+            try await Report.running {
+                let jid = try UserCommand.bareJID(user)
+                let loaded = try common.load()
+                _ = try await AdminClient.withLink(loaded.configuration, timeout: common.timeout) { client in
+                    let manager = try await client.instance(serving: jid.domain)
+                    return try await client.ask(manager, "user-remove", [AdminField("user", jid.description)])
+                }
+                let members = [JSONText.Member("user", .text(jid.description))]
+                Report(json: common.json).done("\(jid) was removed.", members)
+            }
+        }
+    }
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Lists the accounts of a domain, or of all.")
+        @OptionGroup var common: CommonOptions
+        @Argument(help: "A domain; all without.") var domain: String?
+
+        func run() async throws {
+            try await Report.running {
+                let loaded = try common.load()
+                let hosted = loaded.configuration.domains.map(\.name)
+                let wanted = domain.map { [$0] } ?? hosted
+                let rows = try await AdminClient.withLink(loaded.configuration, timeout: common.timeout) { client in
+                    var rows: [[AdminField]] = []
+                    for domain in wanted {
+                        let manager = try await client.instance(serving: domain)
+                        rows += try await client.pages(
+                            manager,
+                            "user-list",
+                            [AdminField("domain", domain)],
+                            key: "user"
+                        )
+                    }
+                    return rows
+                }
+                Report(json: common.json).table(rows, columns: ["user", "created", "sessions"]) { name, value in
+                    name == "sessions" ? Int(value).map { .integer($0) } ?? .text(value) : .text(value)
+                }
+            }
+        }
+    }
+
+    static func bareJID(_ text: String) throws -> JID {
+        let jid: JID
+        do throws(JIDError) {
+            jid = try JID(text)
+        } catch {
+            throw Refusal(.usage, "'\(text)' is no address: \(error)")
+        }
+        guard jid.local != nil, jid.isBare else {
+            throw Refusal(.usage, "'\(text)': an address such as alice@localhost is expected")
+        }
+        return jid
+    }
+
+    private static func setPassword(
+        _ command: String,
+        _ user: String,
+        _ password: PasswordOptions,
+        _ common: CommonOptions,
+        _ sentence: (String) -> String
+    ) async throws {
+        try await Report.running {
+            let jid = try bareJID(user)
+            let loaded = try common.load()
+            let secret = try password.obtain(for: jid.description)
+            let arguments = [AdminField("user", jid.description), AdminField("password", secret.revealed)]
+            _ = try await AdminClient.withLink(loaded.configuration, timeout: common.timeout) { client in
+                let manager = try await client.instance(serving: jid.domain)
+                return try await client.ask(manager, command, arguments)
+            }
+            let members = [JSONText.Member("user", .text(jid.description))]
+            Report(json: common.json).done(sentence(jid.description), members)
+        }
+    }
+}
+
+extension AdminClient {
+    /// Asks for a list page by page, since an answer has a bound; `key` is the field that the pages go by.
+    func pages(
+        _ instance: String,
+        _ command: String,
+        _ arguments: [AdminField],
+        key: String
+    ) async throws -> [[AdminField]] {
+        let limit = 500
+        var rows: [[AdminField]] = []
+        var after: String?
+        while true {
+            var request = arguments + [AdminField("limit", String(limit))]
+            if let after { request.append(AdminField("after", after)) }
+            let page = try await ask(instance, command, request)
+            rows += page
+            let last = page.last?.first { $0.name == key }?.value
+            guard page.count >= limit, let last, last != after else { return rows }
+            after = last
+        }
+    }
+}
