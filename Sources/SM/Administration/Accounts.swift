@@ -71,25 +71,31 @@ final class Accounts {
 
     /// Removes every row of the user, then ends the sessions and tells the contacts that the subscriptions are over
     /// (RFC 6121 §2.5.2 for each of them).
-    func remove(_ jid: BareJID) -> EventLoopFuture<Void> {
+    ///
+    /// - Parameters:
+    ///   - jid: the account.
+    ///   - tellFirst: called when the rows are gone and the sessions are still there, to answer one of them.
+    /// - Returns: done when the rows are gone and the sessions ended.
+    func remove(_ jid: BareJID, tellFirst: @escaping () -> Void = {}) -> EventLoopFuture<Void> {
         guard isOurs(jid) else { return server.eventLoop.makeFailedFuture(AccountError.notFound) }
         let promise = server.eventLoop.makePromise(of: Void.self)
         server.users.with(jid) { outcome in
             switch outcome {
             case .nonexistent: promise.fail(AccountError.notFound)
             case .failed: promise.fail(AccountError.databaseAway)
-            case .user(let user): self.remove(user, promise)
+            case .user(let user): self.remove(user, promise, tellFirst)
             }
         }
         return promise.futureResult
     }
 
-    private func remove(_ user: User, _ promise: EventLoopPromise<Void>) {
+    private func remove(_ user: User, _ promise: EventLoopPromise<Void>, _ tellFirst: @escaping () -> Void) {
         server.stores.accounts.remove(user.jid).assumeIsolated().whenComplete { result in
             switch result {
             case .failure: promise.fail(AccountError.databaseAway)
             case .success(false): promise.fail(AccountError.notFound)
             case .success(true):
+                tellFirst()
                 self.forget(user)
                 promise.succeed()
             }

@@ -27,6 +27,7 @@ struct ModuleChain {
         Entry(.blocking) { BlockingModule($0) },
         Entry(.lastActivity) { LastActivityModule($0) },
         Entry { LegacySessionModule($0) },
+        Entry { RegistrationModule($0) },
         Entry { DiscoModule($0) },
         Entry(.contacts) { ContactAddressesModule($0) },
         Entry(.vcard) { VCardModule($0) },

@@ -62,7 +62,7 @@ import XMPPCore
         }
         let none = try await fixture.on { PrivateStore(database: $0).load(Self.juliet, namespace: "m", name: "b") }
         #expect(none == nil)
-        let usage = try await fixture.on { PrivateStore(database: $0).usage(Self.juliet) }
+        let usage = try await fixture.on { PrivateStore(database: $0).usage(Self.juliet, without: []) }
         #expect(usage == PrivateUsageRow(elements: 3, bytes: 4))
         try await fixture.database.shutdown()
     }
