@@ -11,7 +11,6 @@ enum StanzaRewriter {
     /// The same element in other bytes, in the content namespace of the stream.
     static func rewrite(
         _ bytes: ByteBuffer,
-        _ judge: StreamJudge,
         _ root: StreamRoot,
         limits: StreamReader.Limits
     ) throws(StreamReader.Failure) -> StreamElement {
@@ -27,13 +26,30 @@ enum StanzaRewriter {
         }
         guard case .element(let element)? = nodes.first else { throw .notWellFormed }
         var written = ByteBuffer()
-        element.write(to: &written, inheriting: root.contentNamespace, limit: limits.stanzaBytes)
+        self.inheriting(element, root.contentNamespace).write(
+            to: &written,
+            inheriting: root.contentNamespace,
+            limit: limits.stanzaBytes
+        )
         guard written.readableBytes <= limits.stanzaBytes else { throw .stanzaTooLarge }
-        guard var result = StreamElement(linkBytes: written, try self.outline(written), root.withoutPrefixes) else {
+        guard let result = StreamElement(linkBytes: written, try self.outline(written), root.withoutPrefixes) else {
             throw .notWellFormed
         }
-        result.payload = judge.payload
         return result
+    }
+
+    /// The element in the stream's content namespace if it is in any, and its children alike. What is in a content
+    /// namespace below another one, as a forwarded message is, stays what it is.
+    private static func inheriting(_ element: Element, _ contentNamespace: String) -> Element {
+        guard StreamRoot.isContentNamespace(element.namespace, contentNamespace) else { return element }
+        var element = element
+        element.namespace = contentNamespace
+        for index in element.children.indices {
+            if case .element(let child) = element.children[index] {
+                element.children[index] = .element(self.inheriting(child, contentNamespace))
+            }
+        }
+        return element
     }
 
     private static func outline(_ bytes: ByteBuffer) throws(StreamReader.Failure) -> StanzaOutline {

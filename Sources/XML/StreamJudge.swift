@@ -26,6 +26,8 @@ final class StreamJudge: ExpatHandler {
     private(set) var depth = 0
     private var parser: ExpatParser?
     private var contentNamespace: [UInt8] = []
+    /// Whether the root's default namespace is the content namespace.
+    private var inheritsContentNamespace = true
     /// For each open child of the root and what is in it: whether it is in the content namespace.
     private var isInContentNamespace: [Bool] = []
     /// What the element that starts next declares.
@@ -53,6 +55,7 @@ final class StreamJudge: ExpatHandler {
     /// The root was accepted.
     func enter(_ root: StreamRoot) {
         self.contentNamespace = Array(root.contentNamespace.utf8)
+        self.inheritsContentNamespace = root.defaultNamespace == root.contentNamespace
         self.beginChild()
     }
 
@@ -129,8 +132,11 @@ final class StreamJudge: ExpatHandler {
 
     private func childStarted(_ name: ExpatName, _ attributes: ExpatAttributes) {
         self.noteTag(name, attributes)
-        self.isInContentNamespace.append(name.isIn(self.contentNamespace))
-        if name.hasPrefix { self.needsRewriting = true }
+        let isInContentNamespace = self.isContent(name)
+        self.isInContentNamespace.append(isInContentNamespace)
+        let isOfOtherStreams = isInContentNamespace && !name.isIn(self.contentNamespace)
+        let inheritsOther = !self.redeclaresDefault && !self.inheritsContentNamespace
+        if name.hasPrefix || isOfOtherStreams || inheritsOther { self.needsRewriting = true }
         for index in 0..<attributes.count {
             guard let prefix = attributes.name(index)?.prefix, prefix != "xml" else { continue }
             if self.declarations.value(of: "xmlns:" + prefix) == nil { self.needsRewriting = true }
@@ -144,7 +150,7 @@ final class StreamJudge: ExpatHandler {
         if self.depth == 2, self.payload == nil {
             self.payload = (name.local, name.namespace)
         }
-        let isInContentNamespace = name.isIn(self.contentNamespace)
+        let isInContentNamespace = self.isContent(name)
         let inherits = !name.hasPrefix && !self.redeclaresDefault
         if isInContentNamespace, !inherits, self.isInContentNamespace.last == true {
             self.needsRewriting = true
@@ -154,6 +160,11 @@ final class StreamJudge: ExpatHandler {
         for index in 0..<attributes.count {
             if let name = attributes.name(index) { self.notePrefix(of: name) }
         }
+    }
+
+    /// All content namespaces count as that of this stream: a payload travels on streams of each.
+    private func isContent(_ name: ExpatName) -> Bool {
+        name.isIn(self.contentNamespace) || StreamRoot.contentNamespaces.contains { name.isIn($0) }
     }
 
     /// The content must declare what it uses.

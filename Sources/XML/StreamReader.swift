@@ -369,6 +369,6 @@ package final class StreamReader {
         guard let judge, judge.depth == 1 else { throw .notWellFormed }
         defer { self.releaseJudge() }
         guard judge.needsRewriting else { return StreamElement(judged: judge, bytes, stanza) }
-        return try StanzaRewriter.rewrite(bytes, judge, root, limits: self.limits)
+        return try StanzaRewriter.rewrite(bytes, root, limits: self.limits)
     }
 }

@@ -16,6 +16,14 @@ struct StreamRoot: Equatable {
     static let streamsNamespace = "http://etherx.jabber.org/streams"
     static let linkNamespace = "urn:jackdaw:link:0"
 
+    /// Those of RFC 6120 §4.8.2 and XEP-0114, as UTF-8.
+    static let contentNamespaces = ["jabber:client", "jabber:server", "jabber:component:accept"].map { Array($0.utf8) }
+
+    /// Whether a namespace is one of those, or that of the stream.
+    static func isContentNamespace(_ namespace: String, _ streamsOwn: String) -> Bool {
+        namespace == streamsOwn || self.contentNamespaces.contains { namespace.utf8.elementsEqual($0) }
+    }
+
     /// What a prefix means to a reader that does not resolve namespaces. `j` is fixed on internal links.
     func namespace(ofPrefix prefix: String) -> String? {
         switch prefix {

@@ -121,6 +121,15 @@ import Testing
                 "<message><x xmlns='urn:x'><r:y/></x></message>",
                 "{jabber:client}message |<x xmlns='urn:x'><y xmlns='urn:r'/></x>| {urn:x}x"
             ),
+            // Any content namespace is that of the stream.
+            (
+                "<message xmlns='jabber:component:accept'><body/></message>",
+                "{jabber:client}message |<body/>| {jabber:client}body"
+            ),
+            (
+                "<message><body xmlns='jabber:server'><a xmlns='jabber:component:accept'/></body></message>",
+                "{jabber:client}message |<body><a/></body>| {jabber:client}body"
+            ),
             // What must stay: other namespaces by a prefix, the content namespace within them.
             (
                 "<message><f xmlns='urn:f'><message xmlns='jabber:client'><body/></message></f></message>",
