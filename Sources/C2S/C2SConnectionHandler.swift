@@ -143,7 +143,7 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let buffer = unwrapInboundIn(data)
-        let now = NIODeadline.now()
+        let now = hub.eventLoop.now
         hub.metrics.bytesReceived.increment(by: buffer.readableBytes)
         lastInbound = now
         pingSent = nil
@@ -203,7 +203,7 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     /// Takes the element's price; one that cannot be paid now waits.
     private func charge(_ element: StreamElement) {
         if machine.phase == .closing { return }
-        if !machine.takeUncharged(element), let until = throttle.stanzas.take(1, now: .now()) {
+        if !machine.takeUncharged(element), let until = throttle.stanzas.take(1, now: hub.eventLoop.now) {
             held = element
             pause(until: until)
         } else {
@@ -358,7 +358,7 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
             run(machine.failureDelayElapsed(id: Digest.randomName()))
             return
         }
-        let delay = hub.loginThrottle.failed(account: user?.description, address: clientAddress, now: .now())
+        let delay = hub.loginThrottle.failed(account: user?.description, address: clientAddress, now: hub.eventLoop.now)
         context?.eventLoop.assumeIsolated().scheduleTask(in: delay) {
             self.run(self.machine.failureDelayElapsed(id: Digest.randomName()))
             self.process()
@@ -375,7 +375,7 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
             ]
         )
         reader.limits = hub.configuration.limitsAfterLogin
-        hub.loginThrottle.succeeded(account: user.description, address: clientAddress, now: .now())
+        hub.loginThrottle.succeeded(account: user.description, address: clientAddress, now: hub.eventLoop.now)
         hub.limiter.authenticated(clientAddress)
         isAuthenticated = true
     }

@@ -284,7 +284,7 @@ extension C2SHub {
     func loadCredentials(of user: BareJID, hash: SCRAMHash?, for handler: C2SConnectionHandler) {
         let isPlain = hash == nil
         guard
-            loginThrottle.mayTry(account: user.description, address: handler.clientAddress, now: .now()),
+            loginThrottle.mayTry(account: user.description, address: handler.clientAddress, now: eventLoop.now),
             !isPlain || passwordChecks < Self.passwordChecksLimit
         else {
             logger.info("login put off", metadata: ["jid": "\(user)", "peer": "\(handler.clientAddress)"])

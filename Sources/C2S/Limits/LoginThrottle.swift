@@ -38,6 +38,8 @@ struct LoginThrottle {
     /// An account is known at an address for so long after a login.
     private static let acquaintanceTime = TimeAmount.hours(24 * 7)
 
+    var recordCount: Int { records.count }
+
     init(limits: Limits) {
         self.limits = limits
     }

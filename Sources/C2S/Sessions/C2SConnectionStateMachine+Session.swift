@@ -180,7 +180,7 @@ extension C2SConnectionStateMachine {
         case .acknowledged: return [.tellOwner(.acknowledged(h: h))]
         case .nothing: return []
         case .notEnabled: return [.send(ManagementElement.failed(.unexpectedRequest))]
-        case .handledCountTooHigh(let fault): return fail(ManagementElement.error(fault), id: id)
+        case .handledCountTooHigh(let fault): return fail(fault.streamError, id: id)
         }
     }
 

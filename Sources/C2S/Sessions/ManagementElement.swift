@@ -3,7 +3,6 @@
 import NIOCore
 import XML
 import XMPPCore
-import XMPPStream
 
 /// What we write of stream management (XEP-0198 version 1.6).
 enum ManagementElement {
@@ -38,18 +37,5 @@ enum ManagementElement {
         if let h { XMLEscape.writeAttribute("h", String(h), to: &buffer) }
         buffer.writeString("><\(condition.rawValue) xmlns='\(Namespace.stanzaErrors)'/></failed>")
         return buffer
-    }
-
-    /// The stream error for a client that acknowledges what it was not sent (XEP-0198 §4).
-    static func error(_ fault: HandledCountTooHigh) -> StreamError {
-        StreamError(
-            .undefinedCondition,
-            text: "\(fault.h) stanzas were acknowledged, but only \(fault.sendCount) were sent",
-            application: Element(
-                "handled-count-too-high",
-                Namespace.streamManagement,
-                attributes: ["h": String(fault.h), "send-count": String(fault.sendCount)]
-            )
-        )
     }
 }
