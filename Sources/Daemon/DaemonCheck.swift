@@ -28,11 +28,12 @@ enum DaemonCheck {
     ) async -> [CheckFinding] {
         var findings: [CheckFinding] = []
         if let secret = configuration.secretFile(for: instance.kind) {
+            let subject = "secret of \(instance.kind.rawValue)"
             do throws(SecretFileError) {
                 _ = try Secret.load(file: secret)
-                findings.append(CheckFinding(.ok, "secret", secret))
+                findings.append(CheckFinding(.ok, subject, secret))
             } catch {
-                findings.append(CheckFinding(.error, "secret", error.description))
+                findings.append(CheckFinding(.error, subject, error.description))
             }
         }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -45,7 +46,7 @@ enum DaemonCheck {
             threadPool: threads,
             logger: Logger(label: "check") { _ in SwiftLogNoOpLogHandler() }
         )
-        findings += await check(context)
+        for finding in await check(context) where !findings.contains(finding) { findings.append(finding) }
         try? await threads.shutdownGracefully()
         try? await group.shutdownGracefully()
         return findings
