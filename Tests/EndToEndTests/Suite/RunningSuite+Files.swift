@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import SASL
+import TestSupport
+
+extension RunningSuite {
+    /// Writes configuration, secrets and certificates the way `scripts/run` does, with free ports.
+    func writeFiles(_ additional: String) throws {
+        for name in ["secrets", "certificates", "run", "log"] {
+            try FileManager.default.createDirectory(atPath: "\(directory)/\(name)", withIntermediateDirectories: false)
+        }
+        for name in ["router-c2s", "router-sm", "router-ctl", "fake-salt"] {
+            try writeSecret(Digest.hex(Digest.randomBytes(32)), "secrets/\(name)")
+        }
+        try writeSecret(componentSecret, "secrets/component")
+        for domain in [domain, secondDomain] { try makeCertificate(domain) }
+        try Data(text(additional).utf8).write(to: URL(fileURLWithPath: "\(directory)/jackdaw.yml"))
+    }
+
+    private func text(_ additional: String) -> String {
+        """
+        domains:
+          - name: \(domain)
+          - name: \(secondDomain)
+        database:
+          url: "\(cluster.url(database))"
+          credentials_url: "\(cluster.url(database, role: "jackdaw_c2s"))"
+        router:
+          listen: 127.0.0.1:\(componentPort)
+        components:
+          - names: [\(componentName), \(otherComponentName)]
+            secret_file: secrets/component
+        http:
+          router_port: \(httpPorts["router"] ?? 0)
+          sm_port: \(httpPorts["sm"] ?? 0)
+          c2s_port: \(httpPorts["c2s"] ?? 0)
+        \(additional.isEmpty ? defaultC2S : additional)
+        """
+    }
+
+    private var defaultC2S: String {
+        """
+        c2s:
+        \(listeners)
+        """
+    }
+
+    /// The listeners, for a configuration that says more about `c2s`.
+    var listeners: String {
+        """
+          listeners:
+            - address: 127.0.0.1:\(clientPort)
+              tls: starttls
+            - address: 127.0.0.1:\(directTLSPort)
+              tls: direct
+        """
+    }
+
+    private func writeSecret(_ secret: String, _ path: String) throws {
+        let attributes: [FileAttributeKey: Any] = [.posixPermissions: 0o600]
+        _ = FileManager.default.createFile(
+            atPath: "\(directory)/\(path)",
+            contents: Data((secret + "\n").utf8),
+            attributes: attributes
+        )
+    }
+
+    private func makeCertificate(_ name: String) throws {
+        try ChildProcess.run([
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+            "-subj", "/CN=\(name)", "-addext", "subjectAltName=DNS:\(name)",
+            "-keyout", "\(directory)/certificates/\(name).key", "-out", "\(directory)/certificates/\(name).pem",
+        ])
+    }
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import NIOCore
+import NIOPosix
+import SASL
+import TLS
+import XML
+import XMPPCore
+
+/// A client that does as a test tells it: every stanza in and out is in the test's hands.
+///
+/// It knows streams, STARTTLS, SASL and binding (`TestClient+Login.swift`); it answers nothing by itself, not even a ping.
+final class TestClient: Sendable {
+    enum Received: Sendable {
+        case streamOpened(StreamHeader)
+        case element(Element)
+        case streamClosed
+        case disconnected
+    }
+
+    struct Failure: Error, CustomStringConvertible {
+        let description: String
+        init(_ description: String) { self.description = description }
+    }
+
+    private let channel: any Channel
+    private let inbox: Inbox
+
+    private init(channel: any Channel, inbox: Inbox) {
+        self.channel = channel
+        self.inbox = inbox
+    }
+
+    /// Connects to a port of 127.0.0.1, from `source` when given (any address of 127.0.0.0/8).
+    static func connect(
+        port: Int,
+        directTLS: Bool = false,
+        source: String? = nil,
+        contentNamespace: String = "jabber:client"
+    ) async throws -> TestClient {
+        let inbox = Inbox()
+        var bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    if directTLS {
+                        try channel.pipeline.syncOperations.addHandler(TestClient.tlsHandler(alpn: ["xmpp-client"]))
+                    }
+                    try channel.pipeline.syncOperations.addHandler(
+                        TestClientHandler(inbox: inbox, contentNamespace: contentNamespace)
+                    )
+                }
+            }
+        if let source { bootstrap = bootstrap.bind(to: try SocketAddress(ipAddress: source, port: 0)) }
+        let channel = try await bootstrap.connect(host: "127.0.0.1", port: port).get()
+        return TestClient(channel: channel, inbox: inbox)
+    }
+
+    func send(_ xml: String) async throws {
+        try await channel.writeAndFlush(ByteBuffer(string: xml))
+    }
+
+    func send(bytes: [UInt8]) async throws {
+        try await channel.writeAndFlush(ByteBuffer(bytes: bytes))
+    }
+
+    /// The next thing that the server sent; fails after `seconds`, which bounds a broken run and decides nothing else.
+    func next(within seconds: Int64 = 20) async throws -> Received {
+        let timeout = channel.eventLoop.scheduleTask(in: .seconds(seconds)) { [inbox] in inbox.timeOut() }
+        defer { timeout.cancel() }
+        guard let received = await inbox.next() else {
+            throw Failure("nothing was received within \(seconds) s")
+        }
+        return received
+    }
+
+    /// The next thing must be an element.
+    func element() async throws -> Element {
+        switch try await next() {
+        case .element(let element): return element
+        case let other: throw Failure("expected an element, got \(other)")
+        }
+    }
+
+    /// Opens a stream and returns the server's features.
+    @discardableResult
+    func openStream(to domain: String) async throws -> Element {
+        try await restartParser()
+        try await send(
+            "<?xml version='1.0'?><stream:stream xmlns='jabber:client' "
+                + "xmlns:stream='http://etherx.jabber.org/streams' to='\(domain)' version='1.0'>"
+        )
+        guard case .streamOpened = try await next() else { throw Failure("the server opened no stream") }
+        return try await element()
+    }
+
+    /// Sends `<starttls/>` and does the handshake.
+    func startTLS(serverName: String = "localhost") async throws {
+        try await send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+        let answer = try await element()
+        guard answer.name == "proceed" else { throw Failure("no TLS: \(answer)") }
+        try await channel.eventLoop.submit { [channel] in
+            try channel.pipeline.syncOperations.addHandler(
+                TestClient.tlsHandler(alpn: [], serverName: serverName),
+                position: .first
+            )
+        }.get()
+    }
+
+    /// A fresh parser for a new stream on this connection.
+    func restartParser() async throws {
+        try await channel.eventLoop.submit { [channel] in
+            try channel.pipeline.syncOperations.handler(type: TestClientHandler.self).restart()
+        }.get()
+    }
+
+    /// Loses the connection without a word.
+    func breakConnection() async {
+        try? await channel.close()
+    }
+
+    var isConnected: Bool { channel.isActive }
+
+    private static func tlsHandler(alpn: [String], serverName: String = "localhost") throws -> TLSHandler {
+        try TLSHandler(context: TLSContext(client: .init(alpn: alpn)), domain: serverName)
+    }
+}
+
+/// What a test client received and no test step has taken yet.
+final class Inbox: Sendable {
+    private let stream: AsyncStream<TestClient.Received?>
+    private let continuation: AsyncStream<TestClient.Received?>.Continuation
+
+    init() {
+        (stream, continuation) = AsyncStream.makeStream()
+    }
+
+    func put(_ received: TestClient.Received) { continuation.yield(received) }
+
+    func timeOut() { continuation.yield(nil) }
+
+    func next() async -> TestClient.Received? {
+        for await received in stream { return received }
+        return nil
+    }
+}
+
+/// Parses what the server sends.
+final class TestClientHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let inbox: Inbox
+    private let contentNamespace: String
+    private var reader: StreamReader
+
+    init(inbox: Inbox, contentNamespace: String) {
+        self.inbox = inbox
+        self.contentNamespace = contentNamespace
+        reader = Self.makeReader(contentNamespace)
+    }
+
+    func restart() { reader = Self.makeReader(contentNamespace) }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        reader.receive(unwrapInboundIn(data))
+        do {
+            while let event = try reader.next() {
+                switch event {
+                case .streamOpened(let header): inbox.put(.streamOpened(header))
+                case .element(let element): inbox.put(.element(try element.element()))
+                case .streamClosed: inbox.put(.streamClosed)
+                }
+            }
+        } catch {
+            inbox.put(.element(Element("unreadable", "urn:example:test", children: [.text("\(error)")])))
+            context.close(promise: nil)
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) { inbox.put(.disconnected) }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    private static func makeReader(_ contentNamespace: String) -> StreamReader {
+        var limits = StreamReader.Limits()
+        limits.stanzaBytes = 16 << 20
+        return StreamReader(trust: .foreign, contentNamespaces: [contentNamespace], limits: limits)
+    }
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import SASL
+import XML
+
+/// A plain XEP-0114 component on a raw socket, so that namespaces are seen as they are sent.
+struct TestComponent: Sendable {
+    let client: TestClient
+    let name: String
+
+    /// Binds a name; a name that is still bound by a component that just left is tried again.
+    static func connect(to suite: RunningSuite, name: String) async throws -> TestComponent {
+        for _ in 0..<200 {
+            let client = try await TestClient.connect(port: suite.componentPort, contentNamespace: componentNamespace)
+            try await client.send(
+                "<?xml version='1.0'?><stream:stream xmlns='\(componentNamespace)' "
+                    + "xmlns:stream='http://etherx.jabber.org/streams' to='\(name)'>"
+            )
+            guard case .streamOpened(let header) = try await client.next(), let id = header["id"] else {
+                throw TestClient.Failure("the router opened no stream")
+            }
+            let digest = Digest.hex(Digest.sha1(Array((id + suite.componentSecret).utf8)))
+            try await client.send("<handshake>\(digest)</handshake>")
+            let answer = try await client.element()
+            if answer.name == "handshake" { return TestComponent(client: client, name: name) }
+            guard answer.childElements.first?.name == "conflict" else {
+                throw TestClient.Failure("the handshake failed: \(answer)")
+            }
+            await client.breakConnection()
+            try await Task.sleep(for: .milliseconds(25))
+        }
+        throw TestClient.Failure("\(name) stays bound")
+    }
+
+    private static let componentNamespace = "jabber:component:accept"
+}
