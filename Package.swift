@@ -130,7 +130,13 @@ let package = Package(
             "ComponentLinkTests",
             ["ComponentLink", "XMPPCore", "XML", "SASL", nioCore, nioPosix, nioEmbedded, logging]
         ),
-        tests("RouterTests", ["Router", "ComponentLink", "XMPPCore", "XML", "Config", nioCore, nioEmbedded, logging]),
+        tests(
+            "RouterTests",
+            [
+                "Router", "ComponentLink", "XMPPCore", "XML", "SASL", "Config", "Daemon", nioCore, nioPosix,
+                nioEmbedded, logging,
+            ]
+        ),
         tests(
             "C2STests",
             ["C2S", "ComponentLink", "XMPPStream", "XMPPCore", "XML", "SASL", "Config", nioCore, nioEmbedded, logging]

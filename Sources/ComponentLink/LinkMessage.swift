@@ -154,7 +154,8 @@ package enum LinkMessage: Sendable {
         }
     }
 
-    /// The children of an element; the prefix that the root declared is put back for the parser.
+    /// The children of an element. A trusting reader leaves the prefix that the root declared, which is put back here
+    /// for the parser; a judging one has made it the namespace that is inherited.
     private static func children(of element: StreamElement) throws(LinkFault) -> [Element] {
         guard element.content.readableBytes > 0 else { return [] }
         var bytes = ByteBuffer()
@@ -162,7 +163,7 @@ package enum LinkMessage: Sendable {
         bytes.writeImmutableBuffer(element.content)
         bytes.writeStaticString("</j:all>")
         do {
-            let nodes = try Element.parseFragment(bytes, namespace: Namespace.component)
+            let nodes = try Element.parseFragment(bytes, namespace: Namespace.link)
             for case .element(let all) in nodes {
                 return all.childElements.filter { $0.namespace == Namespace.link }
             }

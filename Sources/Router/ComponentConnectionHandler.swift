@@ -56,6 +56,9 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
 
     var queuedBytes: Int { self.out.readableBytes + self.inFlight }
 
+    /// Whether it is not read at the moment, for a link that it wrote to.
+    var isSlowed: Bool { !self.blockers.isEmpty }
+
     /// The seconds since it connected.
     var uptime: Int64 { (NIODeadline.now() - self.opened).nanoseconds / 1_000_000_000 }
 

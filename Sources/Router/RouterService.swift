@@ -17,20 +17,24 @@ import ServiceLifecycle
 ///   reset; debug a line for each stanza. Ends with 69 where it cannot listen and 78 where a secret cannot be read.
 struct RouterService: Service {
     private let context: DaemonContext
-    private let router: NIOLoopBound<StanzaRouter>
+    let router: NIOLoopBound<StanzaRouter>
     private let listener: any Channel
 
-    /// Binds the port and makes the router.
+    /// Reads the secrets, binds the port and makes the router.
     static func start(_ context: DaemonContext) async throws -> RouterService {
-        context.readiness.require("listener")
-        let directory: ComponentDirectory
         do {
-            directory = try ComponentDirectory(context.configuration) { path throws(SecretFileError) in
+            let directory = try ComponentDirectory(context.configuration) { path throws(SecretFileError) in
                 try Secret.load(file: path)
             }
-        } catch {
+            return try await Self.start(context, directory)
+        } catch let error as SecretFileError {
             throw DaemonFailure(.configuration, "\(error)")
         }
+    }
+
+    /// Binds the port for those whom the directory names.
+    static func start(_ context: DaemonContext, _ directory: ComponentDirectory) async throws -> RouterService {
+        context.readiness.require("listener")
         let router = try await context.eventLoop.submit {
             NIOLoopBound(Self.makeRouter(context, directory), eventLoop: context.eventLoop)
         }.get()
@@ -51,6 +55,14 @@ struct RouterService: Service {
     /// Runs until the process is asked to stop; then ends all streams.
     func run() async throws {
         try? await gracefulShutdown()
+        try await self.stop()
+    }
+
+    /// The port that it listens on.
+    var port: Int { self.listener.localAddress?.port ?? 0 }
+
+    /// Ends all streams with `<system-shutdown/>`.
+    func stop() async throws {
         self.context.readiness.unmet("listener", reason: "stopping")
         self.context.status.isConnected = false
         try? await self.listener.close()
