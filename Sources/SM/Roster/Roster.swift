@@ -9,6 +9,11 @@ struct Roster {
     /// What the contacts must be sent when the account is removed: `unsubscribe`, `unsubscribed`.
     var cancellations: [(contact: BareJID, types: [String])] { [] }
 
+    /// The contacts that get the user's presence: subscription `from` or `both`.
+    var subscribers: [BareJID] { [] }
+    /// The contacts whose presence the user gets: subscription `to` or `both`.
+    var publishers: [BareJID] { [] }
+
     /// Whether the contact gets the user's presence: subscription `from` or `both`.
     func sendsPresence(to contact: BareJID) -> Bool { false }
 }

@@ -193,8 +193,7 @@ extension SMServer {
         sessions[session.name] = nil
         session.user.remove(session)
         stopReading(into: session)
-        for module in chain.modules where session.isAvailable { module.sessionUnavailable(session) }
-        session.presence = nil
+        becomeUnavailable(session)
         for module in chain.modules { module.sessionEnded(session) }
         inherit(session.outbox.removeAll(), of: session)
         sessionsChanged()
@@ -205,6 +204,15 @@ extension SMServer {
     private func sessionsChanged() {
         metrics.sessions.set(sessions.count)
         whenSessionsChanged(sessions.count)
+    }
+
+    /// The session is available no longer; contacts and modules are told.
+    func becomeUnavailable(_ session: Session) {
+        guard session.isAvailable else { return }
+        for module in chain.modules { module.sessionUnavailable(session) }
+        session.presence = nil
+        session.priority = 0
+        stopReading(into: session)
     }
 
     /// Says something to the session's C2S.

@@ -63,6 +63,8 @@ final class Session {
     /// The last available presence that it broadcast; nil: it is not available.
     var presence: Stanza?
     var priority: Int8 = 0
+    /// The unavailable presence that its client sent; nil while it is available, or when it broke away.
+    var farewell: Stanza?
     /// Whom it sent directed presence that they must be told the end of (RFC 6121 §4.6).
     var directed: Set<JID> = []
     /// It asked for the roster: it gets pushes (RFC 6121 §2.1.6).
