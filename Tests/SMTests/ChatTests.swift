@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Testing
+import XMPPCore
+
+@testable import SM
+
+@Suite struct ChatTests {
+    private let world = World(users: ["ann@localhost", "bob@localhost"])
+
+    @Test("A message goes to the other's session, from the full JID, with a stable id of the receiver's account")
+    func chat() throws {
+        let ann = TestClient.online(world, "ann@localhost")
+        let bob = TestClient.online(world, "bob@localhost")
+        ann.send("<message to='bob@localhost' type='chat' id='m1'><body>hello</body></message>")
+        let stanzas = try bob.stanzas()
+        let message = try #require(stanzas.first)
+        #expect(stanzas.count == 1)
+        #expect(message.from?.description == "ann@localhost/one")
+        #expect(message.id == "m1")
+        let stable = try #require(try message.payloadElement("stanza-id", Namespace.stanzaIDs))
+        #expect(stable["by"] == "bob@localhost")
+        #expect(ann.take().isEmpty)
+    }
+
+    @Test("A forged stable id is taken out, an origin-id and ids by others stay")
+    func forged() throws {
+        let ann = TestClient.online(world, "ann@localhost")
+        let bob = TestClient.online(world, "bob@localhost")
+        ann.send(
+            """
+            <message to='bob@localhost' type='chat'><body>x</body>\
+            <stanza-id xmlns='urn:xmpp:sid:0' by='bob@localhost' id='forged'/>\
+            <stanza-id xmlns='urn:xmpp:sid:0' by='room@muc.example' id='theirs'/>\
+            <origin-id xmlns='urn:xmpp:sid:0' id='origin'/></message>
+            """
+        )
+        let message = try #require(bob.take().first)
+        #expect(!message.contains("forged"))
+        #expect(message.contains("theirs"))
+        #expect(message.contains("origin"))
+    }
+
+    @Test("A message for someone away waits, with the time of its arrival, and its row goes when it is acknowledged")
+    func offline() throws {
+        let ann = TestClient.online(world, "ann@localhost")
+        ann.send("<message to='bob@localhost' type='chat'><body>later</body></message>")
+        #expect(world.database.spool(World.bare("bob@localhost")).count == 1)
+        world.advance(seconds: 60)
+        let bob = TestClient(world, "bob@localhost", resource: "one")
+        bob.send("<presence/>")
+        let stanzas = try bob.stanzas().filter { $0.kind == .message }
+        let delay = try #require(try stanzas.first?.payloadElement("delay", Namespace.delay))
+        #expect(delay["from"] == "localhost")
+        #expect(delay["stamp"]?.hasPrefix("2023-11-14T22:13:20") == true)
+        #expect(world.database.spool(World.bare("bob@localhost")).count == 1)
+        bob.send("<presence/>")
+        #expect(world.database.spool(World.bare("bob@localhost")).isEmpty)
+    }
+
+    @Test("Past the quota the sender gets resource-constraint, never silence")
+    func quota() throws {
+        let small = World(users: ["ann@localhost", "bob@localhost"]) { $0.sm.limits.offlineMessages = 2 }
+        let ann = TestClient.online(small, "ann@localhost")
+        for number in 1...3 {
+            ann.send("<message to='bob@localhost' type='chat' id='m\(number)'><body>\(number)</body></message>")
+        }
+        let answers = try ann.stanzas()
+        #expect(answers.count == 1)
+        #expect(answers.first?.id == "m3")
+        #expect(answers.first?.stanzaError?.condition == .resourceConstraint)
+        #expect(answers.first?.stanzaError?.type == .wait)
+    }
+
+    @Test("While the database is away, online users chat on and a message for someone away gets a wait error")
+    func databaseAway() throws {
+        world.add("carol@localhost")
+        let ann = TestClient.online(world, "ann@localhost", resume: true)
+        let bob = TestClient.online(world, "bob@localhost")
+        world.database.isAway = true
+        ann.send("<message to='bob@localhost' type='chat'><body>live</body></message>")
+        #expect(bodies(bob.take()) == ["live"])
+        ann.send("<message to='carol@localhost' type='chat' id='c'><body>x</body></message>")
+        let error = try #require(try ann.stanzas().first)
+        #expect(error.id == "c")
+        #expect(error.stanzaError?.type == .wait)
+        #expect(ann.takeSettled() == 3)
+        world.database.isAway = false
+        ann.send("<message to='carol@localhost' type='chat'><body>x</body></message>")
+        #expect(world.database.spool(World.bare("carol@localhost")).count == 1)
+    }
+
+    @Test("A stanza that waits for its commit is not settled, and later ones do not overtake it in the count")
+    func custody() {
+        let ann = TestClient.online(world, "ann@localhost", resume: true)
+        let bob = TestClient.online(world, "bob@localhost")
+        world.add("carol@localhost")
+        world.database.isSlow = true
+        ann.send("<message to='carol@localhost' type='chat'><body>kept</body></message>")
+        ann.send("<message to='bob@localhost' type='chat'><body>live</body></message>")
+        #expect(bodies(bob.take()) == ["live"])
+        #expect(ann.takeSettled() == 1)
+        for _ in 0..<6 { world.database.answer() }
+        world.loop.run()
+        #expect(ann.takeSettled() == 3)
+    }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import Config
+import Daemon
+import Logging
+import NIOCore
+import NIOEmbedded
+import Testing
+import XMPPCore
+
+@testable import SM
+
+/// A server with a fake link and a fake database, on a loop whose time the test moves.
+final class World: LinkPort {
+    static let c2s = "c2s-1.jackdaw.internal"
+
+    let loop = EmbeddedEventLoop()
+    let database: FakeDatabase
+    /// Microseconds since 1970.
+    var time: Int64 = 1_700_000_000_000_000
+    /// What went to other domains.
+    private(set) var outside: [String] = []
+    private(set) var said: [(message: SessionMessage, instance: String)] = []
+    private var made: SMServer?
+    var isUp = true
+    private var nameCounter = 0
+
+    init(users: [String] = [], configure: (inout JackdawConfiguration) -> Void = { _ in }) {
+        database = FakeDatabase(eventLoop: loop)
+        var configuration = JackdawConfiguration()
+        configuration.domains = [HostedDomain(name: "localhost"), HostedDomain(name: "second.example")]
+        configure(&configuration)
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        let server = SMServer(
+            configuration: configuration,
+            eventLoop: loop,
+            link: self,
+            stores: database.stores,
+            metrics: SMMetrics(MetricsRegistry()),
+            logger: logger,
+            now: { [unowned self] in time }
+        )
+        made = server
+        let loop = loop
+        server.accounts = Accounts(server) { password in
+            loop.makeCompletedFuture { try Accounts.credentials(of: password, iterations: 1) }
+        }
+        server.start()
+        for user in users { add(user) }
+        connect(Self.c2s)
+    }
+
+    var server: SMServer {
+        guard let made else { fatalError("used before it was made") }
+        return made
+    }
+
+    func add(_ user: String) {
+        database.accounts[Self.bare(user)] = FakeDatabase.Account()
+    }
+
+    /// A C2S is bound at the router.
+    func connect(_ name: String, epoch: String = "e1", kind: LinkInstance.Kind = .internal) {
+        server.instanceAvailable(LinkInstance(name: name, epoch: epoch, kind: kind, names: []))
+    }
+
+    func disconnect(_ name: String) {
+        server.instanceUnavailable(LinkInstance(name: name, epoch: "e1", kind: .internal, names: []))
+    }
+
+    func advance(seconds: Int64) {
+        time += seconds * 1_000_000
+        loop.advanceTime(by: .seconds(seconds))
+    }
+
+    /// A stanza from a component or another server.
+    func fromOutside(_ xml: String) throws {
+        server.received(try Self.stanza(xml))
+        loop.run()
+    }
+
+    func takeOutside() -> [String] {
+        defer { outside = [] }
+        return outside
+    }
+
+    func name() -> String {
+        nameCounter += 1
+        return "session\(nameCounter)"
+    }
+
+    static func bare(_ text: String) -> BareJID {
+        guard let jid = try? BareJID(text) else { fatalError("\(text) is no bare JID") }
+        return jid
+    }
+
+    static func stanza(_ xml: String) throws -> Stanza {
+        try #require(SpoolCodec.decode(ByteBuffer(string: xml)))
+    }
+
+    static func text(_ stanza: Stanza) -> String {
+        String(buffer: SpoolCodec.encode(stanza))
+    }
+
+    // MARK: - LinkPort
+
+    func send(_ stanza: Stanza) -> Bool {
+        guard isUp else { return false }
+        outside.append(Self.text(stanza))
+        return true
+    }
+
+    func send(_ message: SessionMessage, to instance: String) -> Bool {
+        guard isUp else { return false }
+        said.append((message, instance))
+        return true
+    }
+
+    /// What was said to the connection since the last call.
+    func take(session: String) -> [SessionMessage] {
+        let mine = said.filter { $0.message.session == session }.map(\.message)
+        said.removeAll { $0.message.session == session }
+        return mine
+    }
+}
