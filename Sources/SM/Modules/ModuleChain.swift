@@ -26,7 +26,9 @@ struct ModuleChain {
         // Who is blocked is refused before anybody else looks.
         Entry(.blocking) { BlockingModule($0) },
         Entry(.lastActivity) { LastActivityModule($0) },
+        Entry { SubscriptionModule($0, RosterChanges($0)) },
         Entry { PresenceModule($0) },
+        Entry { RosterModule($0, RosterChanges($0)) },
         Entry { LegacySessionModule($0) },
         Entry { RegistrationModule($0) },
         Entry { DiscoModule($0) },

@@ -2,18 +2,85 @@
 
 import XMPPCore
 
-/// A user's roster in memory (RFC 6121 §2).
+/// A user's roster in memory, and the subscription requests that wait for an answer (RFC 6121 §2, §3.1.3).
 struct Roster {
-    init(_ rows: RosterRow, requests: [SubscriptionRequestRow]) {}
+    private(set) var items: [BareJID: RosterItem] = [:]
+    /// The requests of contacts, in the order of their arrival.
+    private(set) var requests: [SubscriptionRequestRow] = []
+    /// Raised by each change of an item.
+    private(set) var version: Int64
 
-    /// What the contacts must be sent when the account is removed: `unsubscribe`, `unsubscribed`.
-    var cancellations: [(contact: BareJID, types: [String])] { [] }
-
-    /// The contacts that get the user's presence: subscription `from` or `both`.
-    var subscribers: [BareJID] { [] }
-    /// The contacts whose presence the user gets: subscription `to` or `both`.
-    var publishers: [BareJID] { [] }
+    init(_ rows: RosterRow, requests: [SubscriptionRequestRow]) {
+        self.version = rows.version
+        self.requests = requests
+        let asking = Set(requests.map(\.contact))
+        for row in rows.items {
+            guard let item = RosterItem(row, isRequested: asking.contains(row.contact)) else { continue }
+            items[item.contact.bare] = item
+        }
+    }
 
     /// Whether the contact gets the user's presence: subscription `from` or `both`.
-    func sendsPresence(to contact: BareJID) -> Bool { false }
+    func sendsPresence(to contact: BareJID) -> Bool {
+        items[contact]?.subscription.state.sendsPresence ?? false
+    }
+
+    /// The contacts that get the user's presence.
+    var subscribers: some Sequence<BareJID> {
+        items.lazy.filter { $0.value.subscription.state.sendsPresence }.map(\.key)
+    }
+
+    /// The contacts whose presence the user gets: subscription `to` or `both`.
+    var publishers: some Sequence<BareJID> {
+        items.lazy.filter { $0.value.subscription.state.receivesPresence }.map(\.key)
+    }
+
+    /// What the contacts must be sent when the account is removed.
+    var cancellations: [(contact: BareJID, types: [String])] {
+        let contacts = Set(items.keys).union(requests.compactMap { try? BareJID($0.contact) })
+        return contacts.map { contact in
+            var subscription = subscription(with: contact)
+            return (contact: contact, types: subscription.removed().stanzas.map(\.rawValue))
+        }
+    }
+
+    /// The subscription with a contact, who need not be in the roster.
+    func subscription(with contact: BareJID) -> SubscriptionStateMachine {
+        if let item = items[contact] { return item.subscription }
+        let isRequested = requests.contains { $0.contact == contact.description }
+        return SubscriptionStateMachine(state: isRequested ? .nonePendingIn : .none)
+    }
+
+    /// The item to change: the contact's, or a new one.
+    func item(for contact: BareJID) -> RosterItem {
+        items[contact] ?? RosterItem(contact: JID(contact), subscription: subscription(with: contact))
+    }
+
+    mutating func put(_ item: RosterItem, version: Int64) {
+        var item = item
+        item.version = version
+        items[item.contact.bare] = item
+        self.version = max(self.version, version)
+    }
+
+    mutating func remove(_ contact: BareJID, version: Int64) {
+        items[contact] = nil
+        self.version = max(self.version, version)
+    }
+
+    /// Remembers a request, or the subscription that changed without an item.
+    mutating func putRequest(_ request: SubscriptionRequestRow) {
+        requests.removeAll { $0.contact == request.contact }
+        requests.append(request)
+    }
+
+    mutating func removeRequest(of contact: BareJID) {
+        let text = contact.description
+        requests.removeAll { $0.contact == text }
+    }
+
+    /// The item's subscription, where nothing that a roster shows has changed.
+    mutating func update(_ subscription: SubscriptionStateMachine, with contact: BareJID) {
+        items[contact]?.subscription = subscription
+    }
 }

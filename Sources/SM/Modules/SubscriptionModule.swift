@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import XML
+import XMPPCore
+
+/// RFC 6121 §3: presence subscriptions, both ways; requests that wait are told at each login.
+final class SubscriptionModule: SMModule {
+    private unowned let server: SMServer
+    private let changes: RosterChanges
+
+    init(_ server: SMServer, _ changes: RosterChanges) {
+        self.server = server
+        self.changes = changes
+    }
+
+    var points: ChainPoints { [.presenceFromClient, .presenceToUser] }
+
+    func fromClient(_ passage: Passage, session: Session) -> Verdict {
+        guard let type = passage.stanza.type.flatMap(SubscriptionStanza.init(rawValue:)) else { return .pass }
+        // §3.1.1: without an address there is nobody to ask.
+        guard let contact = passage.stanza.to?.bare else { return .error(.badRequest) }
+        guard contact != session.user.jid else { return .handled }
+        return queue(passage, session.user) { completion in
+            self.changes.sent(type, to: contact, passage.stanza, of: session.user, completion)
+        }
+    }
+
+    func toUser(_ passage: Passage, user: User) -> Verdict {
+        guard let type = passage.stanza.type.flatMap(SubscriptionStanza.init(rawValue:)) else { return .pass }
+        guard let contact = passage.stanza.from?.bare, contact != user.jid else { return .handled }
+        return queue(passage, user) { completion in
+            self.changes.received(type, from: contact, passage.stanza, of: user, completion)
+        }
+    }
+
+    func sessionAvailable(_ session: Session) {
+        for request in session.user.roster.requests {
+            guard let stanza = SpoolCodec.decode(request.stanza) else { continue }
+            server.send(stanza, to: session)
+        }
+    }
+
+    /// One change of a roster at a time; the stanza is settled when it is committed or refused.
+    private func queue(
+        _ passage: Passage,
+        _ user: User,
+        _ work: @escaping (@escaping RosterChanges.Completion) -> Void
+    ) -> Verdict {
+        passage.hold()
+        let isQueued = user.rosterChanges.run { done in
+            work { error in
+                if let error { self.server.replyError(to: passage, error) }
+                passage.release()
+                done()
+                self.server.users.noteIfIdle(user)
+            }
+        }
+        guard isQueued else {
+            passage.release()
+            return .error(.overloaded)
+        }
+        return .handled
+    }
+}
