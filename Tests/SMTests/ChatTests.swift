@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Config
+import NIOEmbedded
 import Testing
+import XML
 import XMPPCore
 
 @testable import SM

@@ -64,7 +64,9 @@ final class RosterModule: SMModule {
             return finish()
         }
         server.stores.roster.changes(of: user.jid, since: known).assumeIsolated().whenComplete { result in
-            if case .success(let changes?) = result, changes.items.count + changes.removed.count <= user.roster.items.count {
+            if case .success(let changes?) = result,
+                changes.items.count + changes.removed.count <= user.roster.items.count
+            {
                 self.server.reply(to: passage)
                 self.replay(changes, to: session)
             } else {
@@ -77,7 +79,8 @@ final class RosterModule: SMModule {
     private func sendAll(_ passage: Passage, _ user: User, hasVersion: Bool) {
         let items = user.roster.items.values.sorted { $0.version < $1.version }
         let query = Element(
-            "query", Namespace.roster,
+            "query",
+            Namespace.roster,
             attributes: ["ver": hasVersion ? String(user.roster.version) : nil],
             elements: items.map { $0.element() }
         )
@@ -94,7 +97,6 @@ final class RosterModule: SMModule {
             self.changes.push(push.item, version: push.version, to: session)
         }
     }
-
 
     // MARK: - Set
 

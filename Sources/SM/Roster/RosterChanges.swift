@@ -53,7 +53,13 @@ final class RosterChanges {
     // MARK: - By subscription stanzas
 
     /// RFC 6121 §3, the user's side: the client sent `type` to a contact.
-    func sent(_ type: SubscriptionStanza, to contact: BareJID, _ stanza: Stanza, of user: User, _ completion: @escaping Completion) {
+    func sent(
+        _ type: SubscriptionStanza,
+        to contact: BareJID,
+        _ stanza: Stanza,
+        of user: User,
+        _ completion: @escaping Completion
+    ) {
         var subscription = user.roster.subscription(with: contact)
         let outcome = subscription.sent(type)
         change(subscription, outcome, contact, user, request: nil) { error in
@@ -71,7 +77,13 @@ final class RosterChanges {
     }
 
     /// RFC 6121 §3, the contact's side: a contact sent `type` to the user.
-    func received(_ type: SubscriptionStanza, from contact: BareJID, _ stanza: Stanza, of user: User, _ completion: @escaping Completion) {
+    func received(
+        _ type: SubscriptionStanza,
+        from contact: BareJID,
+        _ stanza: Stanza,
+        of user: User,
+        _ completion: @escaping Completion
+    ) {
         var subscription = user.roster.subscription(with: contact)
         let outcome = subscription.received(type)
         var delivered = stanza
@@ -111,7 +123,9 @@ final class RosterChanges {
         item.subscription = subscription
         var changes: [RosterChange] = []
         if outcome.pushes {
-            guard hasRoom(for: item, in: user) else { return completion(StanzaError(.resourceConstraint, type: .cancel)) }
+            guard hasRoom(for: item, in: user) else {
+                return completion(StanzaError(.resourceConstraint, type: .cancel))
+            }
             changes.append(.put(item.row))
         }
         switch outcome.request {

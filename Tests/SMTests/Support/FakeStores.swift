@@ -231,9 +231,13 @@ struct FakePrivateXML: PrivateStorage {
     func set(_ xml: ByteBuffer, namespace: String, name: String, of user: BareJID) -> EventLoopFuture<Bool> {
         database.run { [database] in database.change(user) { $0.privateXML["\(namespace) \(name)"] = xml } != nil }
     }
-    func usage(_ user: BareJID) -> EventLoopFuture<PrivateUsageRow> {
+    func usage(
+        _ user: BareJID,
+        without elements: [(namespace: String, name: String)]
+    ) -> EventLoopFuture<PrivateUsageRow> {
         database.run { [database] in
-            let stored = database.accounts[user]?.privateXML ?? [:]
+            let left = Set(elements.map { "\($0.namespace) \($0.name)" })
+            let stored = (database.accounts[user]?.privateXML ?? [:]).filter { !left.contains($0.key) }
             return PrivateUsageRow(elements: stored.count, bytes: stored.values.reduce(0) { $0 + $1.readableBytes })
         }
     }

@@ -2,7 +2,9 @@
 
 import ComponentLink
 import NIOCore
+import NIOEmbedded
 import Testing
+import XML
 import XMPPCore
 
 @testable import SM
@@ -31,7 +33,10 @@ final class TestClient {
         say(
             .open(
                 SessionMessage.Open(
-                    user: World.bare(user), resource: resource, address: "127.0.0.1", tls: "TLSv1.3",
+                    user: World.bare(user),
+                    resource: resource,
+                    address: "127.0.0.1",
+                    tls: "TLSv1.3",
                     mechanism: "SCRAM-SHA-256"
                 )
             )
@@ -40,7 +45,11 @@ final class TestClient {
 
     /// Logs in and sends initial presence.
     static func online(
-        _ world: World, _ user: String, resource: String = "one", priority: Int = 0, resume: Bool = false
+        _ world: World,
+        _ user: String,
+        resource: String = "one",
+        priority: Int = 0,
+        resume: Bool = false
     ) -> TestClient {
         let client = TestClient(world, user, resource: resource)
         if resume { client.enable() }
@@ -86,7 +95,11 @@ final class TestClient {
         say(
             .resume(
                 SessionMessage.Resume(
-                    user: user, token: token ?? "", h: h, address: "127.0.0.1", tls: "TLSv1.3"
+                    user: user,
+                    token: token ?? "",
+                    h: h,
+                    address: "127.0.0.1",
+                    tls: "TLSv1.3"
                 )
             )
         )
