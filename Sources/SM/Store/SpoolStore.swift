@@ -34,19 +34,30 @@ struct SpoolRow: Sendable, Equatable {
 }
 
 /// Messages that wait for their user (XEP-0160), in the order in which they were stored.
-struct SpoolStore {
-    let database: Database
+final class SpoolStore {
+    private let database: Database
+    private var room = SpoolRoom()
+
+    init(database: Database) {
+        self.database = database
+    }
 
     /// Keeps a message, unless the user has `quota` of them. What is appended in one turn of the loop, and what waits
     /// for the transaction before it, is committed together.
     func append(_ entry: SpoolEntry, quota: Int) -> EventLoopFuture<SpoolOutcome> {
+        let isCounted = !room.take(entry.user, quota: quota)
         let values: [DatabaseValue] = [
-            .text(entry.stableID), .int(entry.stored), .buffer(entry.stanza), .int(Int64(quota)),
+            .text(entry.stableID), .int(entry.stored), .buffer(entry.stanza), isCounted ? .int(Int64(quota)) : .null,
         ]
-        return database.query(.appendToSpool, entry.user.key + values, on: entry.user.lane).map { rows in
-            switch rows.first?.int(0) {
-            case .some(0): .stored
-            case .some: .full
+        let rows = database.query(.appendToSpool, entry.user.key + values, on: entry.user.lane)
+        rows.assumeIsolated().whenComplete { result in
+            let count = (try? result.get())?.first?.int(1)
+            self.room.answered(entry.user, count.map { Int($0) }, quota: quota)
+        }
+        return rows.map { rows in
+            switch rows.first?.bool(0) {
+            case true?: .stored
+            case false?: .full
             case nil: .noSuchUser
             }
         }
@@ -79,25 +90,27 @@ struct SpoolStore {
 }
 
 extension Statement {
-    /// One row for a user that exists: 0 for a message that is kept, 1 for a spool that is full.
-    ///
-    /// The quota is checked by looking whether there is a row number `$6`: cheap while the spool is short.
+    /// One row for a user that exists: whether the message is kept, and, if there was a quota `$6`, how many are.
     fileprivate static let appendToSpool = Statement(
         "append_to_spool",
         isRepeatable: true,
         """
         WITH u AS (
             SELECT id FROM users WHERE local = $1 AND domain = $2
-        ), known AS (
-            SELECT FROM u JOIN spool s ON s.user_id = u.id AND s.stable_id = $3
+        ), old AS (
+            SELECT u.id, CASE WHEN $6::bigint IS NOT NULL THEN
+                (SELECT count(*) FROM (SELECT FROM spool s WHERE s.user_id = u.id LIMIT $6::bigint) c) END AS count
+            FROM u
         ), new AS (
             INSERT INTO spool (user_id, stable_id, stored, size, stanza)
-            SELECT id, $3, to_timestamp($4::bigint / 1000000.0), octet_length($5::bytea), $5::bytea FROM u
-            WHERE (SELECT count(*) FROM (SELECT FROM spool s WHERE s.user_id = u.id LIMIT $6::bigint) c) < $6::bigint
+            SELECT id, $3, to_timestamp($4::bigint / 1000000.0), octet_length($5::bytea), $5::bytea FROM old
+            WHERE count IS NULL OR count < $6::bigint
             ON CONFLICT DO NOTHING
             RETURNING id
         )
-        SELECT CASE WHEN EXISTS (SELECT FROM new) OR EXISTS (SELECT FROM known) THEN 0 ELSE 1 END FROM u
+        SELECT EXISTS (SELECT FROM new) OR EXISTS (SELECT FROM spool s WHERE s.user_id = old.id AND s.stable_id = $3),
+            old.count + (SELECT count(*) FROM new)
+        FROM old
         """
     )
     fileprivate static let loadSpool = Statement(

@@ -64,6 +64,8 @@ import XMPPCore
         #expect(none == nil)
         let usage = try await fixture.on { PrivateStore(database: $0).usage(Self.juliet, without: []) }
         #expect(usage == PrivateUsageRow(elements: 3, bytes: 4))
+        let rest = try await fixture.on { PrivateStore(database: $0).usage(Self.juliet, without: [("m", "a")]) }
+        #expect(rest == PrivateUsageRow(elements: 2, bytes: 2))
         try await fixture.database.shutdown()
     }
 
