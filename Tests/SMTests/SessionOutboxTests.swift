@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Testing
+
+@testable import SM
+
+@Suite struct SessionOutboxTests {
+    private func outbox(count: Int = 100, bytes: Int = 10_000) -> SessionOutbox<Int> {
+        SessionOutbox(maximumCount: count, maximumBytes: bytes)
+    }
+
+    @Test("Without XEP-0198 only messages are kept, until the client sends something")
+    func uncounted() {
+        var outbox = outbox()
+        #expect(outbox.append(1, delivery: nil, size: 10) == .sendUnnumbered)
+        #expect(outbox.append(2, delivery: DeliveryID(value: 2), size: 10) == .sendUnnumbered)
+        #expect(outbox.entries.map(\.payload) == [2])
+        #expect(outbox.acknowledge(1) == nil)
+        #expect(outbox.acknowledgeAll().map(\.payload) == [2])
+        #expect(outbox.bytes == 0)
+    }
+
+    @Test("With XEP-0198 everything is numbered from 1 and leaves by h")
+    func counted() {
+        var outbox = outbox()
+        _ = outbox.append(0, delivery: DeliveryID(value: 1), size: 10)
+        #expect(outbox.startCounting().map(\.payload) == [0])
+        for number in 1...5 {
+            #expect(outbox.append(number, delivery: nil, size: 10) == .send(number: UInt64(number)))
+        }
+        #expect(outbox.acknowledge(3)?.map(\.payload) == [1, 2, 3])
+        #expect(outbox.acknowledge(3)?.isEmpty == true)
+        #expect(outbox.acknowledge(2) == nil)
+        #expect(outbox.acknowledge(6) == nil)
+        #expect(outbox.acknowledgeAll().isEmpty)
+        #expect(outbox.entries.map(\.payload) == [4, 5])
+        #expect(outbox.bytes == 20)
+    }
+
+    @Test("What is queued while detached cannot be acknowledged, and follows the unacknowledged at the resumption")
+    func detached() {
+        var outbox = outbox()
+        _ = outbox.startCounting()
+        for number in 1...3 { _ = outbox.append(number, delivery: nil, size: 1) }
+        outbox.detached()
+        #expect(outbox.append(4, delivery: nil, size: 1) == .queued)
+        #expect(outbox.acknowledge(4) == nil)
+        #expect(outbox.acknowledge(2)?.count == 2)
+        #expect(outbox.attached().map(\.number) == [3, 4])
+        #expect(outbox.append(5, delivery: nil, size: 1) == .send(number: 5))
+        #expect(outbox.acknowledge(5)?.map(\.payload) == [3, 4, 5])
+    }
+
+    @Test("At the bound of stanzas or bytes nothing is taken; an empty outbox takes anything")
+    func bounds() {
+        var outbox = outbox(count: 2, bytes: 100)
+        _ = outbox.startCounting()
+        #expect(outbox.append(1, delivery: nil, size: 1_000) == .send(number: 1))
+        #expect(outbox.append(2, delivery: nil, size: 1) == .full)
+        _ = outbox.acknowledge(1)
+        #expect(outbox.append(2, delivery: nil, size: 1) == .send(number: 2))
+        #expect(outbox.append(3, delivery: nil, size: 1) == .send(number: 3))
+        #expect(outbox.append(4, delivery: nil, size: 1) == .full)
+        #expect(outbox.entries.count == 2)
+    }
+
+    @Test("Random traffic: what leaves by h leaves in order, once, and the books agree", arguments: 0..<20)
+    func simulation(seed: Int) {
+        var random = SeededGenerator(seed: UInt64(seed))
+        var outbox = outbox(count: 50, bytes: 500)
+        _ = outbox.startCounting()
+        var next = 0
+        var received = 0
+        var left: [Int] = []
+        for _ in 0..<2_000 {
+            switch Int.random(in: 0..<10, using: &random) {
+            case 0..<6:
+                switch outbox.append(next, delivery: nil, size: Int.random(in: 1...20, using: &random)) {
+                case .send(let number):
+                    #expect(number == UInt64(next + 1))
+                    next += 1
+                    received = next
+                case .queued: next += 1
+                case .full: #expect(outbox.entries.count > 0)
+                case .sendUnnumbered: Issue.record("unnumbered")
+                }
+            case 6..<8:
+                let h = UInt32(Int.random(in: left.count...max(left.count, received), using: &random))
+                guard let entries = outbox.acknowledge(h) else {
+                    Issue.record("h \(h) refused")
+                    return
+                }
+                left += entries.map(\.payload)
+                #expect(left.count == Int(h))
+            case 8: outbox.detached()
+            default:
+                let resent = outbox.attached()
+                #expect(resent.map { Int($0.number) - 1 } == resent.map(\.entry.payload))
+                received = next
+            }
+        }
+        #expect(left == Array(0..<left.count))
+        #expect(outbox.bytes == outbox.entries.reduce(0) { $0 + $1.size })
+    }
+}
+
+@Suite struct MessageLedgerTests {
+    @Test("The first acknowledgement gives the row, later ones nothing, and nobody inherits it")
+    func firstSettles() {
+        var ledger = MessageLedger()
+        let id = ledger.open(row: 7)
+        ledger.hold(id)
+        ledger.hold(id)
+        #expect(ledger.rows == [7])
+        #expect(ledger.acknowledged(id) == 7)
+        #expect(ledger.released(id) == .settled)
+        #expect(ledger.isEmpty)
+        #expect(ledger.rows.isEmpty)
+    }
+
+    @Test("Only the last holder leaves an orphan")
+    func orphan() {
+        var ledger = MessageLedger()
+        let id = ledger.open()
+        ledger.hold(id)
+        ledger.hold(id)
+        #expect(!ledger.isHeldOnce(id))
+        #expect(ledger.released(id) == .heldElsewhere)
+        #expect(ledger.isHeldOnce(id))
+        #expect(ledger.released(id) == .orphaned(row: nil))
+        #expect(ledger.released(id) == .settled)
+    }
+
+    @Test("A message that nobody took is forgotten")
+    func discarded() {
+        var ledger = MessageLedger()
+        let id = ledger.open(row: 1)
+        ledger.discard(id)
+        #expect(ledger.isEmpty)
+        #expect(ledger.rows.isEmpty)
+    }
+}
