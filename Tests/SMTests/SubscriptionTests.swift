@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import Config
+import NIOEmbedded
+import Testing
+import XML
+import XMPPCore
+
+@testable import SM
+
+/// RFC 6121 §3 between two local users; the state tables have tests of their own.
+@Suite struct SubscriptionTests {
+    private let world = World(users: ["ann@localhost", "bob@localhost"])
+
+    /// Logged in, asked for the roster, available.
+    private func login(_ user: String, resource: String = "one") -> TestClient {
+        let client = TestClient(world, user, resource: resource)
+        client.send("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>")
+        client.send("<presence/>")
+        _ = client.take()
+        return client
+    }
+
+    private func subscription(of user: String, with contact: String) -> String? {
+        world.database.accounts[World.bare(user)]?.items[contact]?.subscription
+    }
+
+    /// Both ways.
+    private func befriend(_ ann: TestClient, _ bob: TestClient) {
+        ann.send("<presence to='bob@localhost' type='subscribe'/>")
+        bob.send("<presence to='ann@localhost' type='subscribed'/>")
+        bob.send("<presence to='ann@localhost' type='subscribe'/>")
+        ann.send("<presence to='bob@localhost' type='subscribed'/>")
+        _ = ann.take()
+        _ = bob.take()
+    }
+
+    @Test("A request, its approval, and the presence that follows, in the order of §3.1")
+    func subscribe() throws {
+        let ann = login("ann@localhost")
+        let bob = login("bob@localhost")
+        ann.send("<presence to='bob@localhost/any' type='subscribe' id='s1'/>")
+        let push = try #require(ann.take().first)
+        #expect(push.contains("ask='subscribe'") && push.contains("subscription='none'"))
+        let request = try #require(try bob.stanzas().first)
+        #expect(request.type == "subscribe")
+        #expect(request.from?.description == "ann@localhost")
+        bob.send("<presence to='ann@localhost' type='subscribed'/>")
+        #expect(bob.take().first?.contains("subscription='from'") == true)
+        let answers = try ann.stanzas()
+        #expect(answers.map(\.type) == ["subscribed", "set", nil])
+        #expect(answers.last?.from?.description == "bob@localhost/one")
+        #expect(subscription(of: "ann@localhost", with: "bob@localhost") == "to")
+        #expect(subscription(of: "bob@localhost", with: "ann@localhost") == "from")
+    }
+
+    @Test("A request waits for someone away and is told at each login until it is answered")
+    func requestWaits() throws {
+        let ann = login("ann@localhost")
+        ann.send("<presence to='bob@localhost' type='subscribe'><status>please</status></presence>")
+        for _ in 0..<2 {
+            let bob = TestClient(world, "bob@localhost", resource: "one")
+            bob.send("<presence/>")
+            let requests = bob.take().filter { $0.contains("subscribe") }
+            #expect(requests.count == 1)
+            #expect(requests.first?.contains("please") == true)
+            bob.close()
+        }
+        let bob = login("bob@localhost")
+        bob.send("<presence to='ann@localhost' type='unsubscribed'/>")
+        bob.close()
+        let again = TestClient(world, "bob@localhost", resource: "one")
+        again.send("<presence/>")
+        #expect(again.take().filter { $0.contains("subscribe") }.isEmpty)
+    }
+
+    @Test("A request that waits shows in no roster")
+    func noItem() {
+        let ann = login("ann@localhost")
+        let bob = login("bob@localhost")
+        ann.send("<presence to='bob@localhost' type='subscribe'/>")
+        bob.send("<iq type='get' id='r2'><query xmlns='jabber:iq:roster'/></iq>")
+        #expect(bob.take().contains { $0.contains("id='r2'") && !$0.contains("<item") })
+    }
+
+    @Test("A pre-approved request is answered by the server")
+    func preApproval() throws {
+        let ann = login("ann@localhost")
+        let bob = login("bob@localhost")
+        bob.send("<presence to='ann@localhost' type='subscribed'/>")
+        #expect(bob.take().contains { $0.contains("approved='true'") })
+        #expect(ann.take().isEmpty)
+        ann.send("<presence to='bob@localhost' type='subscribe'/>")
+        #expect(try ann.stanzas().contains { $0.type == "subscribed" })
+        #expect(!bob.take().contains { $0.contains("type='subscribe'") })
+        #expect(subscription(of: "ann@localhost", with: "bob@localhost") == "to")
+    }
+
+    @Test("An item that is removed ends both subscriptions, and both see the other leave")
+    func removal() throws {
+        let ann = login("ann@localhost")
+        let bob = login("bob@localhost")
+        befriend(ann, bob)
+        #expect(subscription(of: "ann@localhost", with: "bob@localhost") == "both")
+        ann.send(
+            "<iq type='set' id='x'><query xmlns='jabber:iq:roster'>"
+                + "<item jid='bob@localhost' subscription='remove'/></query></iq>"
+        )
+        let mine = ann.take()
+        #expect(mine.contains { $0.contains("subscription='remove'") })
+        #expect(mine.contains { $0.contains("type='result'") && $0.contains("id='x'") })
+        let theirs = try bob.stanzas()
+        #expect(theirs.contains { $0.type == "unsubscribe" })
+        #expect(theirs.contains { $0.type == "unsubscribed" })
+        #expect(theirs.contains { $0.type == "unavailable" && $0.from?.description == "ann@localhost/one" })
+        #expect(subscription(of: "ann@localhost", with: "bob@localhost") == nil)
+        #expect(subscription(of: "bob@localhost", with: "ann@localhost") == "none")
+    }
+
+    @Test("While the database is away a subscription stanza gets a wait error and nothing changes")
+    func databaseAway() throws {
+        let ann = login("ann@localhost")
+        world.database.isAway = true
+        ann.send("<presence to='bob@localhost' type='subscribe' id='s1'/>")
+        let error = try #require(try ann.stanzas().first)
+        #expect(error.stanzaError?.type == .wait)
+        world.database.isAway = false
+        ann.send("<iq type='get' id='r2'><query xmlns='jabber:iq:roster'/></iq>")
+        #expect(ann.take().contains { !$0.contains("<item") })
+    }
+
+    @Test("Removing an account cancels its subscriptions and ends its sessions")
+    func accountRemoval() throws {
+        let ann = login("ann@localhost")
+        let bob = login("bob@localhost")
+        befriend(ann, bob)
+        _ = world.server.accounts?.remove(World.bare("ann@localhost"))
+        world.loop.run()
+        #expect(ann.takeEnd()?.condition == .notAuthorized)
+        #expect(world.database.accounts[World.bare("ann@localhost")] == nil)
+        #expect(subscription(of: "bob@localhost", with: "ann@localhost") == "none")
+        #expect(try bob.stanzas().contains { $0.type == "unavailable" })
+    }
+}
