@@ -54,6 +54,8 @@ final class C2SRuntime {
         )
         self.link = link
         let threadPool = context.threadPool
+        let metrics = C2SMetrics(context.metrics)
+        context.status.countSessions(by: metrics.sessions)
         hub = C2SHub(
             configuration: C2SConfiguration(configuration),
             serverSecret: Array(secrets.fakeSalt.revealed.utf8),
@@ -67,7 +69,7 @@ final class C2SRuntime {
                 },
                 compute: { body in threadPool.runIfActive(eventLoop: eventLoop, body) }
             ),
-            metrics: C2SMetrics(context.metrics),
+            metrics: metrics,
             eventLoop: eventLoop,
             logger: context.logger
         )

@@ -29,6 +29,15 @@ struct CommonOptions: ParsableArguments {
     }
 }
 
+extension JackdawConfiguration {
+    /// Refuses a domain that the suite does not host, before anybody is asked.
+    func requireHosted(_ domain: String) throws {
+        guard !domains.contains(where: { $0.name == domain }) else { return }
+        let known = domains.map(\.name).joined(separator: ", ")
+        throw Refusal(refused: "'\(domain)' is not a domain of this suite, which hosts \(known)")
+    }
+}
+
 /// Why the tool ends without having done what it was asked.
 struct Refusal: Error {
     let code: Int32

@@ -27,7 +27,6 @@ struct Report {
     /// A table with the fields' names as its head, or a list of objects.
     func table(_ rows: [[AdminField]], columns: [String], typed: (String, String) -> JSONText.Value) {
         if json { return printJSON(rows, typed: typed) }
-        guard !rows.isEmpty else { return }
         let cells = rows.map { row in columns.map { name in Self.cell(row.first { $0.name == name }?.value) } }
         let lines = [columns] + cells
         let widths = columns.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }

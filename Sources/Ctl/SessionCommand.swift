@@ -23,6 +23,7 @@ struct SessionCommand: AsyncParsableCommand {
             try await Report.running {
                 let jid = try user.map(UserCommand.bareJID)
                 let loaded = try common.load()
+                if let jid { try loaded.configuration.requireHosted(jid.domain) }
                 let rows = try await AdminClient.withLink(loaded.configuration, timeout: common.timeout) { client in
                     try await Self.rows(of: jid, loaded.configuration.domains.map(\.name), client)
                 }
@@ -66,6 +67,7 @@ struct SessionCommand: AsyncParsableCommand {
                     throw Refusal(.usage, "'\(address)' is no address: \(error)")
                 }
                 let loaded = try common.load()
+                try loaded.configuration.requireHosted(jid.domain)
                 let rows = try await AdminClient.withLink(loaded.configuration, timeout: common.timeout) { client in
                     let manager = try await client.instance(serving: jid.domain)
                     return try await client.ask(manager, "session-kick", [AdminField("jid", jid.description)])

@@ -34,19 +34,30 @@ struct StatusCommand: AsyncParsableCommand {
     static func rows(_ client: AdminClient) async throws -> [[AdminField]] {
         let router = InstanceName(kind: .router).routerName
         let others = try await client.instances().filter { $0 != router }
-        var rows: [[AdminField]] = []
-        for instance in [router] + others.sorted() {
-            do {
-                rows += try await client.ask(instance, "status")
-            } catch let refusal as Refusal {
-                let name = String(instance.prefix { $0 != "." })
-                let kind = String(name.prefix { $0 != "-" })
-                rows.append([
-                    AdminField("process", kind), AdminField("instance", name), AdminField("connected", "false"),
-                    AdminField("ready", "false"), AdminField("waiting_for", refusal.text),
-                ])
+        let all = [router] + others.sorted()
+        // All at once: one that hangs costs the others nothing.
+        return await withTaskGroup(of: (Int, [[AdminField]]).self) { group in
+            for (index, instance) in all.enumerated() {
+                group.addTask { (index, await row(instance, client)) }
             }
+            var rows: [Int: [[AdminField]]] = [:]
+            for await (index, answer) in group { rows[index] = answer }
+            return all.indices.flatMap { rows[$0] ?? [] }
         }
-        return rows
+    }
+
+    private static func row(_ instance: String, _ client: AdminClient) async -> [[AdminField]] {
+        do {
+            return try await client.ask(instance, "status")
+        } catch {
+            let name = String(instance.prefix { $0 != "." })
+            let reason = (error as? Refusal)?.text ?? "\(error)"
+            return [
+                [
+                    AdminField("process", String(name.prefix { $0 != "-" })), AdminField("instance", name),
+                    AdminField("connected", "false"), AdminField("ready", "false"), AdminField("waiting_for", reason),
+                ]
+            ]
+        }
     }
 }

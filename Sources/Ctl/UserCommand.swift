@@ -49,6 +49,7 @@ struct UserCommand: AsyncParsableCommand {
             try await Report.running {
                 let jid = try UserCommand.bareJID(user)
                 let loaded = try common.load()
+                try loaded.configuration.requireHosted(jid.domain)
                 _ = try await AdminClient.withLink(loaded.configuration, timeout: common.timeout) { client in
                     let manager = try await client.instance(serving: jid.domain)
                     return try await client.ask(manager, "user-remove", [AdminField("user", jid.description)])
@@ -67,8 +68,8 @@ struct UserCommand: AsyncParsableCommand {
         func run() async throws {
             try await Report.running {
                 let loaded = try common.load()
-                let hosted = loaded.configuration.domains.map(\.name)
-                let wanted = domain.map { [$0] } ?? hosted
+                if let domain { try loaded.configuration.requireHosted(domain) }
+                let wanted = domain.map { [$0] } ?? loaded.configuration.domains.map(\.name)
                 let rows = try await AdminClient.withLink(loaded.configuration, timeout: common.timeout) { client in
                     var rows: [[AdminField]] = []
                     for domain in wanted {
@@ -112,6 +113,7 @@ struct UserCommand: AsyncParsableCommand {
         try await Report.running {
             let jid = try bareJID(user)
             let loaded = try common.load()
+            try loaded.configuration.requireHosted(jid.domain)
             let secret = try password.obtain(for: jid.description)
             let arguments = [AdminField("user", jid.description), AdminField("password", secret.revealed)]
             _ = try await AdminClient.withLink(loaded.configuration, timeout: common.timeout) { client in

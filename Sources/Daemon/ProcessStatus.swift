@@ -12,6 +12,7 @@ package final class ProcessStatus: Sendable {
     private struct State {
         var isConnected = false
         var sessions = 0
+        var sessionGauge: Gauge?
         var httpPort = 0
         var extra: [(name: String, value: String)] = []
     }
@@ -34,8 +35,13 @@ package final class ProcessStatus: Sendable {
 
     /// Client sessions (C2S: connections after login, SM: sessions, router: bound components).
     package var sessions: Int {
-        get { state.withLock { $0.sessions } }
+        get { state.withLock { $0.sessionGauge?.value ?? $0.sessions } }
         set { state.withLock { $0.sessions = newValue } }
+    }
+
+    /// Lets a metric give the number of sessions.
+    package func countSessions(by gauge: Gauge) {
+        state.withLock { $0.sessionGauge = gauge }
     }
 
     package var httpPort: Int {
@@ -66,7 +72,7 @@ package final class ProcessStatus: Sendable {
             (name: "pid", value: String(getpid())),
             (name: "uptime", value: String(uptime.components.seconds)),
             (name: "connected", value: String(state.isConnected)),
-            (name: "sessions", value: String(state.sessions)),
+            (name: "sessions", value: String(sessions)),
             (name: "ready", value: String(unmet.isEmpty)),
             (name: "http_port", value: String(state.httpPort)),
             (name: "version", value: BuildInformation.version),

@@ -24,14 +24,14 @@ struct OwnerTable {
         return Change(isRestart: old.map { $0.epoch != epoch } ?? false, isOwner: !names.isEmpty)
     }
 
-    /// An instance is gone; true if it was known.
+    /// An instance is gone; true if it could own sessions: it served a domain.
     mutating func unavailable(name: String) -> Bool {
-        instances.removeValue(forKey: name) != nil
+        instances.removeValue(forKey: name)?.names.isEmpty == false
     }
 
     mutating func removeAll() -> [String] {
         defer { instances = [:] }
-        return Array(instances.keys)
+        return instances.filter { !$0.value.names.isEmpty }.map(\.key)
     }
 
     /// The instance that serves a domain. Of several the first by name, so that all C2S agree.
