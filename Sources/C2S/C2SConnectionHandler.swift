@@ -73,7 +73,8 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         reader = StreamReader(
             trust: .foreign,
             contentNamespaces: [Namespace.client],
-            limits: hub.configuration.limitsBeforeLogin
+            limits: hub.configuration.limitsBeforeLogin,
+            parsers: hub.parsers
         )
         throttle = hub.configuration.throttle
         lastInbound = now

@@ -7,6 +7,7 @@ import NIOCore
 import SASL
 import Storage
 import TLS
+import XML
 import XMPPCore
 
 /// How TLS begins on a listener.
@@ -40,6 +41,8 @@ final class C2SHub {
     var limiter: ConnectionLimiter
     var loginThrottle: LoginThrottle
     var tlsContexts: [ListenerMode: TLSContext] = [:]
+    /// An idle client costs no parser.
+    let parsers = StreamParserCache()
     /// What SM adds to the stream features, by domain.
     private(set) var sessionFeatures: [String: ByteBuffer] = [:]
     private(set) var isDraining = false

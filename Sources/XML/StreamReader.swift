@@ -76,6 +76,7 @@ package final class StreamReader {
     package var trust: Trust
 
     private let contentNamespaces: Set<String>
+    private let parsers: StreamParserCache?
     private var phase = Phase.prolog
     /// What is unread; the first byte is that of the current token's element.
     private var input = ByteBuffer()
@@ -89,8 +90,15 @@ package final class StreamReader {
     private static let judgeBytes = 65_536
 
     /// A reader at the start of a stream; `contentNamespaces` are the default namespaces that its root may declare.
-    package init(trust: Trust, contentNamespaces: Set<String>, limits: Limits = Limits()) {
+    /// Readers of many streams on one loop should share `parsers`.
+    package init(
+        trust: Trust,
+        contentNamespaces: Set<String>,
+        limits: Limits = Limits(),
+        parsers: StreamParserCache? = nil
+    ) {
         self.trust = trust
+        self.parsers = parsers
         self.contentNamespaces = contentNamespaces
         self.limits = limits
         self.reset()
@@ -204,7 +212,10 @@ package final class StreamReader {
     private func makeJudge(_ root: StreamRoot?) throws(Failure) -> StreamJudge {
         if let judge { return judge }
         let judge: StreamJudge
-        if let root {
+        if let root, let kept = self.parsers?.take(for: root) {
+            judge = kept
+            judge.attributeLimit = self.limits.attributes
+        } else if let root {
             judge = try StreamJudge(root: root, attributeLimit: self.limits.attributes)
         } else {
             judge = StreamJudge(attributeLimit: self.limits.attributes)
@@ -213,12 +224,14 @@ package final class StreamReader {
         return judge
     }
 
-    /// Drops the parser if it is not needed at once, or has seen much.
-    private func releaseJudge() {
+    /// Gives the parser away if it is not needed at once, and drops it if it has seen much.
+    private func releaseJudge(_ root: StreamRoot) {
+        guard let judge else { return }
         self.skipWhiteSpace()
-        if self.input.readableBytes == 0 || (self.judge?.fedBytes ?? 0) > Self.judgeBytes {
-            self.judge = nil
-        }
+        let isSpent = judge.fedBytes > Self.judgeBytes
+        guard isSpent || self.input.readableBytes == 0 else { return }
+        if !isSpent { self.parsers?.keep(judge, for: root) }
+        self.judge = nil
     }
 
     // MARK: The root
@@ -276,7 +289,7 @@ package final class StreamReader {
         self.judge?.enter(root)
         self.advance(over: tag)
         self.phase = isEmpty ? .closing : .betweenElements(root)
-        self.releaseJudge()
+        if !isEmpty { self.releaseJudge(root) }
         return .streamOpened(header)
     }
 
@@ -367,7 +380,7 @@ package final class StreamReader {
         }
         // The scanner and expat must have seen the same element.
         guard let judge, judge.depth == 1 else { throw .notWellFormed }
-        defer { self.releaseJudge() }
+        defer { self.releaseJudge(root) }
         guard judge.needsRewriting else { return StreamElement(judged: judge, bytes, stanza) }
         return try StanzaRewriter.rewrite(bytes, root, limits: self.limits)
     }

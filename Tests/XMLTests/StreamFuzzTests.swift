@@ -49,7 +49,7 @@ import Testing
         transcript.limits = StreamReader.Limits(stanzaBytes: 150, tagBytes: 100, depth: 5, attributes: 4)
         var link = StreamTranscript(trust: .internalLink, contentNamespaces: ["jabber:client"])
         link.limits.stanzaBytes = 400
-        for seed in 0..<500 {
+        for seed in 0..<200 {
             var random = SeededGenerator(seed: part << 32 | UInt64(seed))
             let bytes = self.mutated(&random)
             for transcript in [StreamTranscript(), transcript, link] {
@@ -64,7 +64,7 @@ import Testing
 
     @Test("What passes the edge means the same to the inner readers", arguments: 0..<8)
     func agreement(part: UInt64) throws {
-        for seed in 0..<500 {
+        for seed in 0..<200 {
             var random = SeededGenerator(seed: part << 32 | UInt64(seed))
             let reader = StreamTranscript().reader()
             reader.receive(ByteBuffer(bytes: self.mutated(&random)))

@@ -15,11 +15,14 @@ struct StreamTranscript {
     var trust = StreamReader.Trust.foreign
     var contentNamespaces: Set<String> = ["jabber:client"]
     var limits = StreamReader.Limits()
+    var parsers: StreamParserCache?
 
-    static let link = StreamTranscript(trust: .internalLink, contentNamespaces: ["jabber:component:accept"])
+    static var link: StreamTranscript {
+        StreamTranscript(trust: .internalLink, contentNamespaces: ["jabber:component:accept"])
+    }
 
     func reader() -> StreamReader {
-        StreamReader(trust: trust, contentNamespaces: contentNamespaces, limits: limits)
+        StreamReader(trust: trust, contentNamespaces: contentNamespaces, limits: limits, parsers: parsers)
     }
 
     /// The lines for bytes that arrive in these pieces.
