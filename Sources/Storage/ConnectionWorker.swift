@@ -53,6 +53,8 @@ enum WorkerReport: Sendable {
     /// Requests fail at once.
     private var isAway = false
     private var hasReported = false
+    /// This outage is in the log.
+    private var hasWarned = false
     private var closingDeadline: NIODeadline?
 
     init(
@@ -149,23 +151,24 @@ enum WorkerReport: Sendable {
 
     private func found() {
         lostAt = nil
-        if isAway || !hasReported {
-            logger.info("connected to the database")
-            reports.append(.availability(true))
-        }
+        if hasWarned || !hasReported { logger.info("connected to the database") }
+        if isAway || !hasReported { reports.append(.availability(true)) }
         isAway = false
+        hasWarned = false
         hasReported = true
     }
 
     /// The connection is gone, or could not be made.
     private func lose(_ reason: String) {
         if case .busy = state { settleLostTrip() }
-        if lostAt == nil {
-            lostAt = .now()
-            logger.warning("lost the connection to the database", metadata: ["reason": "\(reason)"])
-        } else if !isAway {
-            logger.warning("cannot connect to the database", metadata: ["reason": "\(reason)"])
-        }
+        // One warning for each outage, however many attempts it takes.
+        logger.log(
+            level: hasWarned ? .debug : .warning,
+            lostAt == nil ? "lost the connection to the database" : "cannot connect to the database",
+            metadata: ["reason": "\(reason)"]
+        )
+        hasWarned = true
+        lostAt = lostAt ?? .now()
         state = .away(until: .now() + retryDelay)
         retryDelay = min(retryDelay * 2, configuration.longestRetryDelay)
     }

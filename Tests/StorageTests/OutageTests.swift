@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import NIOCore
+import NIOPosix
 import TestSupport
 import Testing
 
@@ -98,10 +100,47 @@ import Testing
         try await database.shutdown()
     }
 
+    @Test("A server that hangs is given up, and what is repeatable runs on a new connection")
+    func hangingServer() async throws {
+        let cluster = try PrivateCluster.shared()
+        let database = try await DatabaseFixture(cluster.url(try cluster.makeDatabase())) {
+            $0.responseTimeout = .milliseconds(200)
+            $0.patience = .seconds(60)
+        }
+        let answer = try await database.run("SELECT pg_backend_pid()", on: .write("key"))
+        let pid = try #require(answer.first?.int(0).map { pid_t(truncatingIfNeeded: $0) })
+        kill(pid, SIGSTOP)
+        defer { kill(pid, SIGCONT) }
+        let another = try await database.on {
+            $0.query(Statement("pid", isRepeatable: true, "SELECT pg_backend_pid()"), on: .write("key"))
+        }
+        #expect(another.first?.int(0) != Int64(pid))
+        try await database.shutdown()
+    }
+
+    @Test("A server that takes the connection and says nothing is away")
+    func silentServer() async throws {
+        let directory = try ChildProcess.run(["mktemp", "-d"]).trimmed
+        let server = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .bind(unixDomainSocketPath: "\(directory)/.s.PGSQL.5432").get()
+        let database = try await DatabaseFixture("host=\(directory) dbname=jackdaw") {
+            $0.connectTimeout = .milliseconds(50)
+            $0.patience = .milliseconds(200)
+        }
+        #expect(await failure { try await database.run("SELECT 1") } == .unavailable)
+        try await database.shutdown()
+        try await server.close()
+        try ChildProcess.run(["rm", "-rf", directory])
+    }
+
     @Test("A cluster that was never there is away, and a shutdown does not wait for it")
     func absent() async throws {
         let database = try await DatabaseFixture("host=/nonexistent dbname=jackdaw") { $0.patience = .milliseconds(50) }
         #expect(await failure { try await database.run("SELECT 1") } == .unavailable)
         try await database.shutdown()
     }
+}
+
+extension String {
+    fileprivate var trimmed: String { hasSuffix("\n") ? String(dropLast()) : self }
 }
