@@ -28,7 +28,7 @@ final class SMServer {
     /// Microseconds since 1970.
     let now: () -> Int64
     /// How long a broken session waits for its resumption at most.
-    let resumptionSeconds: UInt32 = 600
+    var resumptionSeconds: UInt32 { UInt32(clamping: configuration.c2s.resumptionTime.components.seconds) }
 
     private(set) var chain = ModuleChain([])
     /// The sessions by name.
