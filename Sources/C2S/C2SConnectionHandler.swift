@@ -326,6 +326,8 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         case .loggedIn(let user): loggedIn(user)
         case .tellOwner(let content):
             tell(SessionMessage(session: machine.sessionName, attach: machine.attach, content))
+            // What was sent since the request that this answers wants a request of its own.
+            if case .acknowledged = content { wantFlush() }
         case .sessionBegan(let jid): sessionBegan(jid)
         case .sessionRenamed(let oldName): hub.renamed(self, from: oldName)
         case .close(let atOnce): close(atOnce: atOnce)
