@@ -17,8 +17,7 @@ enum Delay {
             Element(
                 "delay",
                 Namespace.delay,
-                attributes: ["from": domain, "stamp": DateTime.format(epochMicroseconds: received)],
-                text: "Offline Storage"
+                attributes: ["from": domain, "stamp": DateTime.format(epochMicroseconds: received)]
             )
         )
         return stamped

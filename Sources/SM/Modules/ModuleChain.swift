@@ -29,6 +29,8 @@ struct ModuleChain {
         Entry { SubscriptionModule($0, RosterChanges($0)) },
         Entry { PresenceModule($0) },
         Entry { RosterModule($0, RosterChanges($0)) },
+        Entry { StanzaIDsModule($0) },
+        Entry(.offline) { OfflineMessagesModule($0) },
         Entry { LegacySessionModule($0) },
         Entry { RegistrationModule($0) },
         Entry { DiscoModule($0) },

@@ -41,16 +41,18 @@ final class PresenceModule: SMModule {
         session.priority = Self.priority(in: passage.children)
         session.farewell = nil
         broadcast(passage.stanza, of: session.user)
+        let takesMessages = session.target.takesMessages
+        if takesMessages, !tookMessages { server.takeOver(session) }
         if isInitial {
             introduceOthers(to: session)
             probeContacts(of: session)
             for module in server.chain.modules { module.sessionAvailable(session) }
         }
-        guard session.state != .ended, session.target.takesMessages != tookMessages else { return }
-        if tookMessages {
-            server.stopReading(into: session)
+        guard session.state != .ended, takesMessages != tookMessages else { return }
+        if takesMessages {
+            server.readSpool(into: session)
         } else {
-            server.takeOver(session)
+            server.stopReading(into: session)
         }
     }
 
@@ -93,6 +95,7 @@ final class PresenceModule: SMModule {
 
     /// The new resource learns of the user's others.
     private func introduceOthers(to session: Session) {
+        session.isIntroduced = true
         for other in session.user.availableSessions where other !== session {
             if let presence = other.presence { server.send(presence.addressed(to: session.jid), to: session) }
         }
@@ -117,7 +120,7 @@ final class PresenceModule: SMModule {
             guard !user.blocklist.blocks(to) else { continue }
             server.route(farewell.addressed(to: to))
         }
-        for other in user.availableSessions where other !== session {
+        for other in user.availableSessions where other !== session && other.isIntroduced {
             server.send(farewell.addressed(to: other.jid), to: other)
         }
         // §4.6.3: those who got directed presence and are not told by the broadcast.
@@ -139,25 +142,22 @@ final class PresenceModule: SMModule {
 
     func toUser(_ passage: Passage, user: User) -> Verdict {
         guard passage.stanza.type == "probe" else { return .pass }
-        if let from = passage.stanza.from { answerProbe(from, user) }
+        if let from = passage.stanza.from { answerProbe(passage, from, user) }
         return .handled
     }
 
     /// §4.3.2.
-    private func answerProbe(_ from: JID, _ user: User) {
+    private func answerProbe(_ passage: Passage, _ from: JID, _ user: User) {
         let isOwn = from.bare == user.jid
         let available = user.availableSessions.filter { session in
             isOwn || user.roster.sendsPresence(to: from.bare) || session.directed.contains { $0.bare == from.bare }
         }
         for session in available {
-            if let presence = session.presence { server.route(presence.addressed(to: from)) }
+            if let presence = session.presence { server.send(presence.addressed(to: from), inAnswerTo: passage) }
         }
         guard available.isEmpty, !isOwn else { return }
-        if user.roster.sendsPresence(to: from.bare) {
-            server.route(Stanza(kind: .presence, to: from, from: user.address, type: "unavailable"))
-        } else {
-            server.route(Stanza(kind: .presence, to: from, from: user.address, type: "unsubscribed"))
-        }
+        let type = user.roster.sendsPresence(to: from.bare) ? "unavailable" : "unsubscribed"
+        server.send(Stanza(kind: .presence, to: from, from: user.address, type: type), inAnswerTo: passage)
     }
 }
 

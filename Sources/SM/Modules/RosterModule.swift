@@ -56,7 +56,7 @@ final class RosterModule: SMModule {
         session.isInterested = true
         let user = session.user
         guard let known = request["ver"].flatMap({ Int64($0) }), known <= user.roster.version, known > 0 else {
-            sendAll(passage, user, hasVersion: request["ver"] != nil)
+            sendAll(passage, user)
             return finish()
         }
         guard known < user.roster.version else {
@@ -70,18 +70,18 @@ final class RosterModule: SMModule {
                 self.server.reply(to: passage)
                 self.replay(changes, to: session)
             } else {
-                self.sendAll(passage, user, hasVersion: true)
+                self.sendAll(passage, user)
             }
             finish()
         }
     }
 
-    private func sendAll(_ passage: Passage, _ user: User, hasVersion: Bool) {
+    private func sendAll(_ passage: Passage, _ user: User) {
         let items = user.roster.items.values.sorted { $0.version < $1.version }
         let query = Element(
             "query",
             Namespace.roster,
-            attributes: ["ver": hasVersion ? String(user.roster.version) : nil],
+            attributes: ["ver": String(user.roster.version)],
             elements: items.map { $0.element() }
         )
         server.reply(to: passage, query)

@@ -12,9 +12,7 @@ extension SMServer {
     /// A stanza that passed the modules.
     func deliver(_ passage: Passage, to user: User) {
         switch passage.stanza.kind {
-        case .message:
-            StanzaIDs.stamp(passage, for: user.jid)
-            deliverMessage(passage, to: user)
+        case .message: deliverMessage(passage, to: user)
         case .presence: deliverPresence(passage, to: user)
         case .iq: deliverIQ(passage, to: user)
         }
@@ -193,15 +191,14 @@ extension SMServer {
         if row == nil { keep(outgoing, for: user) }
     }
 
-    /// A session takes messages from here on: first what the user's broken sessions did not get acknowledged, then
-    /// the spool.
+    /// A session takes messages from here on: it gets what the user's broken sessions did not get acknowledged. The
+    /// spool follows (`readSpool`).
     func takeOver(_ session: Session) {
         let user = session.user
         let homeless = user.spool.homeless
         user.spool.homeless = []
         for outgoing in homeless { rehome(outgoing, row: nil, of: user) }
         for broken in user.sessions where !broken.isAttached && hasOrphans(broken) { end(broken, .takenOver) }
-        readSpool(into: session)
     }
 
     private func hasOrphans(_ session: Session) -> Bool {

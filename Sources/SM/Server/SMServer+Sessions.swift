@@ -211,6 +211,7 @@ extension SMServer {
         guard session.isAvailable else { return }
         for module in chain.modules { module.sessionUnavailable(session) }
         session.presence = nil
+        session.isIntroduced = false
         session.priority = 0
         stopReading(into: session)
     }

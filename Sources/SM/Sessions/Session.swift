@@ -63,6 +63,8 @@ final class Session {
     /// The last available presence that it broadcast; nil: it is not available.
     var presence: Stanza?
     var priority: Int8 = 0
+    /// It was told of the user's other resources, and is told what becomes of them.
+    var isIntroduced = false
     /// The unavailable presence that its client sent; nil while it is available, or when it broke away.
     var farewell: Stanza?
     /// Whom it sent directed presence that they must be told the end of (RFC 6121 §4.6).
