@@ -222,7 +222,7 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         case .forward(let message):
             hub.metrics.stanzasReceived.increment()
             if case .stanza(_, .some(let number), _) = message.content {
-                logger.trace("stanza from the client", metadata: ["stanza": "\(machine.sessionName)-\(number)"])
+                logger.debug("stanza from the client", metadata: ["link": "\(machine.sessionName)-\(number)"])
             }
             tell(message)
         case .actions(let actions):
@@ -435,6 +435,10 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         switch content {
         case .stanza(let stanza, let number, _):
             hub.metrics.stanzasSent.increment()
+            logger.debug(
+                "stanza to the client",
+                metadata: ["link": "\(machine.sessionName)-\(number.map { String($0) } ?? "")"]
+            )
             if machine.deliver(stanza, number: number, into: &out) { wantFlush() }
         case .opened(let jid): run(machine.opened(jid))
         case .refused(let error): run(machine.refused(error, id: Digest.randomName()))

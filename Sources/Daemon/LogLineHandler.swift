@@ -34,16 +34,18 @@ package final class LogSettings: Sendable {
     }
 
     var logLevel: Logger.Level {
+        // Asked for every stanza: no array is made here.
         let rank = level.load(ordering: .relaxed)
-        let levels = Logger.Level.allCases
-        return levels.indices.contains(rank) ? levels[rank] : .info
+        return Self.levels.indices.contains(rank) ? Self.levels[rank] : .info
     }
 
     var format: JackdawConfiguration.Log.Format { isJSON.load(ordering: .relaxed) ? .json : .text }
 
+    private static let levels = Logger.Level.allCases
+
     private static func rank(of level: JackdawConfiguration.Log.Level) -> Int {
         let named = Logger.Level(rawValue: level.rawValue) ?? .info
-        return Logger.Level.allCases.firstIndex(of: named) ?? 0
+        return levels.firstIndex(of: named) ?? 0
     }
 
     /// One `write` for a line, so that lines of several threads do not mix; what cannot be written is lost.

@@ -386,10 +386,10 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
     private func debug(_ what: Logger.Message, _ element: StreamElement) {
         guard self.router.logger.logLevel <= .debug else { return }
         let stanza =
-            if let session = element["s"] { "\(session)/\(element["n"] ?? "")" } else { element["id"] ?? "" }
+            if let session = element["s"] { "\(session)-\(element["n"] ?? "")" } else { element["id"] ?? "" }
         self.router.logger.debug(
             what,
-            metadata: ["peer": "\(self.machine.name ?? "")", "stanza": "\(stanza)", "to": "\(element["to"] ?? "")"]
+            metadata: ["peer": "\(self.machine.name ?? "")", "link": "\(stanza)", "to": "\(element["to"] ?? "")"]
         )
     }
 }

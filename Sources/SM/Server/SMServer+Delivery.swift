@@ -123,13 +123,25 @@ extension SMServer {
         }
         let size = outgoing.stanza.encodedSize + 256
         switch session.outbox.append(outgoing, delivery: delivery, size: size) {
-        case .send(let number): tell(session, .stanza(outgoing.stanza, number: number))
-        case .sendUnnumbered: tell(session, .stanza(outgoing.stanza, number: nil))
+        case .send(let number): tell(session, outgoing, number)
+        case .sendUnnumbered: tell(session, outgoing, nil)
         case .queued: break
         case .full: return false
         }
         metrics.stanzasOut.increment()
         return true
+    }
+
+    /// Sends a stanza on; its line in the log joins the id of the sender's stanza to the number it has from here on.
+    private func tell(_ session: Session, _ outgoing: Outgoing, _ number: UInt64?) {
+        logger.debug(
+            "stanza to client",
+            metadata: [
+                "stanza": "\(outgoing.stableID)", "kind": "\(outgoing.stanza.kind.rawValue)",
+                "link": "\(session.name)-\(number.map { String($0) } ?? "")", "to": "\(session.jid)",
+            ]
+        )
+        tell(session, .stanza(outgoing.stanza, number: number))
     }
 
     private func endOverflowing(_ session: Session) {

@@ -171,6 +171,7 @@ extension SMServer {
             "stanza from client",
             metadata: [
                 "stanza": "\(passage.stableID)", "kind": "\(passage.stanza.kind.rawValue)",
+                "link": "\(passage.session?.name ?? "")-\(passage.number)",
                 "from": "\(passage.stanza.from?.description ?? "")", "to": "\(passage.stanza.to?.description ?? "")",
             ]
         )
