@@ -24,12 +24,12 @@ extension StreamElement {
         self.init(
             name: resolved.name,
             namespace: namespace,
-            attributes: tag.otherAttributes,
+            attributes: tag.attributes,
             bytes: bytes,
             content: bytes.slice(stanza.content)
         )
         guard let child = outline.child, let childTag = TagParser(bytes, child.tag) else { return }
-        let childScope = tag.attributes.value(of: "xmlns") ?? inherited
+        let childScope = tag.defaultNamespace ?? inherited
         let first = childTag.resolved(inheriting: childScope, scope: root.namespace(ofPrefix:))
         self.payload = (first.name, first.namespace ?? "")
         if namespace == StreamRoot.linkNamespace, resolved.name == "route" {
@@ -51,12 +51,12 @@ extension StreamElementTag {
         self.init(
             name: resolved.name,
             namespace: resolved.namespace ?? "",
-            attributes: tag.otherAttributes,
+            attributes: tag.attributes,
             bytes: bytes.slice(part.tag.lowerBound..<part.end),
             content: bytes.slice(part.content)
         )
         guard let child, let childTag = TagParser(bytes, child) else { return }
-        let scope = tag.attributes.value(of: "xmlns") ?? inherited
+        let scope = tag.defaultNamespace ?? inherited
         let first = childTag.resolved(inheriting: scope, scope: root.namespace(ofPrefix:))
         self.payload = (first.name, first.namespace ?? "")
     }

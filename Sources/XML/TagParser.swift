@@ -8,23 +8,26 @@ import NIOCore
 struct TagParser {
     /// The name with its prefix.
     private(set) var name = ""
-    /// All attributes with their names as written, a plain `xmlns` among them.
+    /// The attributes with their names as written, without a plain `xmlns`.
     private(set) var attributes: [TagAttribute] = []
+    /// The plain `xmlns`.
+    private(set) var defaultNamespace: String?
 
-    private let bytes: ByteBufferView
+    private let buffer: ByteBuffer
     private var index: Int
     private let end: Int
 
     /// `range` covers the tag from `<` to `>`, counted from the buffer's reader index.
     init?(_ buffer: ByteBuffer, _ range: Range<Int>) {
-        self.bytes = buffer.readableBytesView
-        self.index = self.bytes.startIndex + range.lowerBound + 1
-        self.end = self.bytes.startIndex + range.upperBound - 1
-        guard range.lowerBound >= 0, self.index < self.end, self.end < self.bytes.endIndex else { return nil }
-        let name = self.takeName()
+        self.buffer = buffer
+        self.index = range.lowerBound + 1
+        self.end = range.upperBound - 1
+        guard range.lowerBound >= 0, self.index < self.end, self.end < buffer.readableBytes else { return nil }
+        let bytes = buffer.readableBytesUInt8Span
+        let name = self.takeName(bytes)
         guard !name.isEmpty else { return nil }
         self.name = name
-        guard self.readAttributes() else { return nil }
+        guard self.readAttributes(bytes) else { return nil }
     }
 
     /// The name in a start or end tag, as written.
@@ -37,61 +40,69 @@ struct TagParser {
         return String(decoding: name, as: UTF8.self)
     }
 
-    private mutating func readAttributes() -> Bool {
+    private mutating func readAttributes(_ bytes: Span<UInt8>) -> Bool {
         while true {
-            let hasSpace = self.skipWhiteSpace()
+            let hasSpace = self.skipWhiteSpace(bytes)
             guard self.index < self.end else { return true }
-            if self.bytes[self.index] == UInt8(ascii: "/") {
+            if bytes[self.index] == UInt8(ascii: "/") {
                 return self.index == self.end - 1
             }
             guard hasSpace else { return false }
-            let name = self.takeName()
-            _ = self.skipWhiteSpace()
-            guard !name.isEmpty, self.index < self.end, self.bytes[self.index] == UInt8(ascii: "=") else {
-                return false
-            }
+            let name = self.takeName(bytes)
+            _ = self.skipWhiteSpace(bytes)
+            guard !name.isEmpty, self.index < self.end, bytes[self.index] == UInt8(ascii: "=") else { return false }
             self.index += 1
-            _ = self.skipWhiteSpace()
-            guard let value = self.takeValue() else { return false }
-            self.attributes.append(TagAttribute(name: name, value: value))
+            _ = self.skipWhiteSpace(bytes)
+            guard let value = self.takeValue(bytes) else { return false }
+            if name == "xmlns" {
+                self.defaultNamespace = value
+            } else {
+                self.attributes.append(TagAttribute(name: name, value: value))
+            }
         }
     }
 
-    private mutating func skipWhiteSpace() -> Bool {
+    private mutating func skipWhiteSpace(_ bytes: Span<UInt8>) -> Bool {
         let start = self.index
-        while self.index < self.end, MarkupScanner.isWhiteSpace(self.bytes[self.index]) { self.index += 1 }
+        while self.index < self.end, MarkupScanner.isWhiteSpace(bytes[self.index]) { self.index += 1 }
         return self.index > start
     }
 
-    private mutating func takeName() -> String {
+    private mutating func takeName(_ bytes: Span<UInt8>) -> String {
         let start = self.index
         scan: while self.index < self.end {
-            switch self.bytes[self.index] {
+            switch bytes[self.index] {
             case 0x20, 0x09, 0x0A, 0x0D, UInt8(ascii: "/"), UInt8(ascii: "="), UInt8(ascii: "'"), UInt8(ascii: "\""),
                 UInt8(ascii: "<"), UInt8(ascii: "&"):
                 break scan
             default: self.index += 1
             }
         }
-        return String(decoding: self.bytes[start..<self.index], as: UTF8.self)
+        return self.string(start..<self.index)
     }
 
-    private mutating func takeValue() -> String? {
+    private func string(_ range: Range<Int>) -> String {
+        self.buffer.getString(at: self.buffer.readerIndex + range.lowerBound, length: range.count) ?? ""
+    }
+
+    private mutating func takeValue(_ bytes: Span<UInt8>) -> String? {
         guard self.index < self.end else { return nil }
-        let quote = self.bytes[self.index]
+        let quote = bytes[self.index]
         guard quote == UInt8(ascii: "'") || quote == UInt8(ascii: "\"") else { return nil }
         let start = self.index + 1
         var isPlain = true
         self.index = start
-        while self.index < self.end, self.bytes[self.index] != quote {
-            let byte = self.bytes[self.index]
+        while self.index < self.end, bytes[self.index] != quote {
+            let byte = bytes[self.index]
             if byte == UInt8(ascii: "&") || byte < 0x20 { isPlain = false }
             self.index += 1
         }
         guard self.index < self.end else { return nil }
-        let value = self.bytes[start..<self.index]
+        let value = start..<self.index
         self.index += 1
-        return isPlain ? String(decoding: value, as: UTF8.self) : Self.normalise(value)
+        guard !isPlain else { return self.string(value) }
+        let view = self.buffer.readableBytesView
+        return Self.normalise(view[view.startIndex + value.lowerBound..<view.startIndex + value.upperBound])
     }
 
     /// References resolved and white space made spaces (XML 1.0 §3.3.3); nil if a reference is unknown.
@@ -142,14 +153,11 @@ struct TagParser {
 }
 
 extension TagParser {
-    /// The attributes without a plain `xmlns`.
-    var otherAttributes: [TagAttribute] { self.attributes.filter { $0.name != "xmlns" } }
-
     /// Name and namespace. Only the tag's own declarations, what `scope` tells of a prefix, and the inherited default
     /// namespace count; a namespace that is not told is nil.
     func resolved(inheriting namespace: String, scope: (String) -> String?) -> (name: String, namespace: String?) {
         guard let colon = self.name.utf8.firstIndex(of: UInt8(ascii: ":")) else {
-            return (self.name, self.attributes.value(of: "xmlns") ?? namespace)
+            return (self.name, self.defaultNamespace ?? namespace)
         }
         let prefix = String(self.name[..<colon])
         let local = String(self.name[self.name.utf8.index(after: colon)...])
@@ -162,8 +170,8 @@ extension TagParser {
         return StreamHeader(
             namespace: resolved.namespace ?? "",
             name: resolved.name,
-            contentNamespace: self.attributes.value(of: "xmlns"),
-            attributes: self.otherAttributes
+            contentNamespace: self.defaultNamespace,
+            attributes: self.attributes
         )
     }
 }

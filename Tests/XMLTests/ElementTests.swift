@@ -106,6 +106,42 @@ import Testing
         }
     }
 
+    @Test(
+        "A fragment that is not finished does not reach into the next one",
+        arguments: [
+            "<![CDATA[", "<![CDATA[a]]", "<!--", "<!", "<?a", "<?a ?", "<", "<a", "<a b='", "&", "&am", "</", "</root",
+            "</root>",
+            "<a>", "<end>", "</end>", "<root>", "\u{1}", "<p:a/>", "<a xmlns:p='urn:p'><p:b>",
+        ]
+    )
+    func unfinished(text: String) throws {
+        for _ in 0..<3 {
+            #expect(throws: XMLParseError.self) {
+                try Element.parseFragment(ByteBuffer(string: text), namespace: "urn:u")
+            }
+            let next = try Element.parseFragment(ByteBuffer(string: "]<end/>]"), namespace: "urn:u")
+            #expect(next == ["]", .element(Element("end", "urn:u")), "]"])
+        }
+    }
+
+    @Test("Each fragment has its own limits and namespace, whoever parsed before")
+    func reuse() throws {
+        let bytes = ByteBuffer(string: "<a><b c='1' d='2'/></a>")
+        for _ in 0..<3 {
+            for namespace in ["urn:1", "urn:2", "", "urn:3", "urn:4", "urn:5"] {
+                let nodes = try Element.parseFragment(bytes, namespace: namespace)
+                let inner = Element("b", namespace, attributes: ["c": "1", "d": "2"])
+                #expect(nodes == [.element(Element("a", namespace, elements: [inner]))])
+                #expect(throws: XMLParseError.tooDeep) {
+                    try Element.parseFragment(bytes, namespace: namespace, limits: Element.Limits(depth: 1))
+                }
+                #expect(throws: XMLParseError.tooLarge) {
+                    try Element.parseFragment(bytes, namespace: namespace, limits: Element.Limits(elements: 1))
+                }
+            }
+        }
+    }
+
     @Test("As much as the limits say is accepted")
     func accepted() throws {
         let limits = Element.Limits(depth: 3, elements: 5, attributes: 2)
