@@ -126,7 +126,7 @@ import Testing
         _ router: TestRouter,
         _ condition: @escaping @Sendable (StanzaRouter) -> Bool
     ) async throws {
-        let deadline = NIODeadline.now() + .seconds(20)
+        let deadline = NIODeadline.now() + .seconds(60)
         while try await !router.inspect(condition) {
             try #require(NIODeadline.now() < deadline, "it never happened")
         }

@@ -57,13 +57,13 @@ struct RawComponent: Sendable {
     }
 
     /// Reads up to and including `marker`.
-    func read(through marker: String, within limit: TimeAmount = .seconds(20)) async throws -> String {
+    func read(through marker: String, within limit: TimeAmount = .seconds(60)) async throws -> String {
         let inbox = self.inbox
         return try await self.channel.eventLoop.flatSubmit { inbox.value.wait(for: marker, limit) }.get()
     }
 
     /// Reads to the end of the connection.
-    func readToEnd(within limit: TimeAmount = .seconds(20)) async throws -> String {
+    func readToEnd(within limit: TimeAmount = .seconds(60)) async throws -> String {
         let inbox = self.inbox
         return try await self.channel.eventLoop.flatSubmit { inbox.value.wait(for: nil, limit) }.get()
     }

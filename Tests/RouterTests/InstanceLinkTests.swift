@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import Config
+import Daemon
+import Logging
+import NIOCore
+import Testing
+import XMPPCore
+
+@testable import Router
+
+/// Both ends of a link together: instances as the processes make them, over real sockets.
+@Suite struct InstanceLinkTests {
+    @Test func `two instances find each other and talk`() async throws {
+        try await TestRouter.run { router in
+            let sm = try await LinkedInstance.start("sm-1", secret: "sm", names: ["localhost"], router)
+            try await sm.wait(for: "complete")
+            let c2s = try await LinkedInstance.start("c2s-1", secret: "c2s", router)
+            try await c2s.wait(for: "complete")
+            #expect(try await c2s.history().contains("available sm-1.jackdaw.internal [\"localhost\"]"))
+            try await sm.wait(for: "available c2s-1.jackdaw.internal []")
+            #expect(try await c2s.on { $0.instance(serving: "localhost")?.name } == "sm-1.jackdaw.internal")
+
+            let message = SessionMessage(session: "s", attach: 1, .settled(number: 7))
+            #expect(try await sm.on { $0.send(message, to: "c2s-1.jackdaw.internal") })
+            try await c2s.wait(for: "message s 1 settled(number: 7) from sm-1.jackdaw.internal")
+            #expect(try await sm.on { $0.send(message, to: "c2s-9.jackdaw.internal") })
+            try await sm.wait(for: "returned s 1 to c2s-9.jackdaw.internal")
+            try await sm.stop()
+            try await c2s.wait(for: "unavailable sm-1.jackdaw.internal")
+            try await c2s.stop()
+        }
+    }
+
+    @Test func `a thousand messages arrive in order`() async throws {
+        try await TestRouter.run { router in
+            let sm = try await LinkedInstance.start("sm-1", secret: "sm", names: ["localhost"], router)
+            let c2s = try await LinkedInstance.start("c2s-1", secret: "c2s", router)
+            try await sm.wait(for: "available c2s-1.jackdaw.internal []")
+            try await c2s.on { link in
+                for number in 1...1_000 {
+                    let message = SessionMessage(session: "s", attach: 1, .settled(number: UInt64(number)))
+                    link.send(message, to: "sm-1.jackdaw.internal")
+                }
+            }
+            try await sm.wait(for: "message s 1 settled(number: 1000) from c2s-1.jackdaw.internal")
+            let seen = try await sm.history().filter { $0.hasPrefix("message") }
+            let expected = (1...1_000).map { "message s 1 settled(number: \($0)) from c2s-1.jackdaw.internal" }
+            #expect(seen == expected)
+            try await sm.stop()
+            try await c2s.stop()
+        }
+    }
+
+    @Test func `stanzas and external components reach an instance by its names`() async throws {
+        try await TestRouter.run { router in
+            let sm = try await LinkedInstance.start("sm-1", secret: "sm", names: ["localhost"], router)
+            try await sm.wait(for: "complete")
+            let chess = try await router.component("chess.localhost")
+            try await sm.wait(for: "available chess.localhost []")
+            chess.send("<message from='chess.localhost' to='a@localhost' id='m1'><body>x</body></message>")
+            try await sm.wait(for: "stanza m1 body")
+            let from = try JID("a@localhost")
+            let to = try JID("chess.localhost")
+            #expect(try await sm.on { $0.send(Stanza(kind: .message, to: to, from: from, id: "m2")) })
+            _ = try await chess.read(through: "id='m2'/>")
+            try await sm.stop()
+        }
+    }
+
+    @Test func `every process answers status, the router's included`() async throws {
+        try await TestRouter.run { router in
+            let sm = try await LinkedInstance.start("sm-1", secret: "sm", router)
+            let ctl = try await LinkedInstance.start("ctl-7", secret: "ctl", router)
+            try await ctl.wait(for: "complete")
+            for name in ["sm-1", "router-1", "sm-3"] {
+                let request = AdminRequest(id: name, command: "status")
+                try await ctl.on { _ = $0.send(request, to: "\(name).jackdaw.internal") }
+            }
+            try await ctl.wait(for: "response sm-1 process=sm-1")
+            try await ctl.wait(for: "response router-1 process=router")
+            try await ctl.wait(for: "request sm-3 returned")
+            try await sm.stop()
+            try await ctl.stop()
+        }
+    }
+
+    @Test func `a link comes back after the router did`() async throws {
+        let first = try await TestRouter.start(TestRouter.configuration)
+        let sm = try await LinkedInstance.start("sm-1", secret: "sm", first)
+        try await sm.wait(for: "complete")
+        let port = first.port
+        try await first.service.stop()
+        try await sm.wait(for: "down")
+        let message = SessionMessage(session: "s", attach: 1, .close)
+        #expect(try await sm.on { $0.send(message, to: "sm-1.jackdaw.internal") } == false)
+        var configuration = TestRouter.configuration
+        configuration.router.listen = ListenAddress(host: "127.0.0.1", port: port)
+        let second = try await TestRouter.start(configuration)
+        try await sm.wait(for: "complete", times: 2)
+        try await sm.stop()
+        try await second.service.stop()
+    }
+
+    @Test func `more than the bound resets the link and says so`() async throws {
+        try await TestRouter.run { router in
+            let sm = try await LinkedInstance.start("sm-1", secret: "sm", router, queueBytes: 100_000)
+            try await sm.wait(for: "complete")
+            let message = SessionMessage(
+                session: "s",
+                attach: 1,
+                .end(.init(text: String(repeating: "x", count: 50_000)))
+            )
+            let sent = try await sm.on { link in (0..<5).map { _ in link.send(message, to: "sm-1.jackdaw.internal") } }
+            #expect(sent == [true, true, false, false, false])
+            try await sm.wait(for: "down queueFull")
+            try await sm.wait(for: "complete", times: 2)
+            try await sm.stop()
+        }
+    }
+
+    @Test func `a wrong secret is tried again and again, and never up`() async throws {
+        try await TestRouter.run { router in
+            let sm = try await LinkedInstance.start("sm-1", secret: "wrong", router)
+            let deadline = NIODeadline.now() + .seconds(60)
+            while router.context.metrics.counter("jackdaw_router_stream_errors", help: "").value < 3 {
+                try #require(NIODeadline.now() < deadline)
+                _ = try await router.inspect { $0.links.count }
+            }
+            #expect(try await sm.history().isEmpty)
+            try await sm.stop()
+        }
+    }
+}
