@@ -139,7 +139,10 @@ let package = Package(
         ),
         tests(
             "C2STests",
-            ["C2S", "ComponentLink", "XMPPStream", "XMPPCore", "XML", "SASL", "Config", nioCore, nioEmbedded, logging]
+            [
+                "C2S", "ComponentLink", "XMPPStream", "XMPPCore", "XML", "SASL", "TLS", "Config", "Daemon", nioCore,
+                nioEmbedded, logging,
+            ]
         ),
         tests(
             "SMTests",

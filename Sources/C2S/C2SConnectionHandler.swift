@@ -227,6 +227,8 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
             tell(message)
         case .actions(let actions):
             run(actions)
+            // An acknowledgement may make room for the next request.
+            if machine.management.unacknowledged > 0 { wantFlush() }
         }
     }
 
@@ -322,7 +324,7 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         case .startTLS(let domain): startTLS(domain: domain)
         case .restartStream: reader.reset()
         case .loadCredentials(let user, let hash): hub.loadCredentials(of: user, hash: hash, for: self)
-        case .delayFailure(let user, let isGuess): delayFailure(user, isGuess: isGuess)
+        case .delayFailure(let user, let failure): delayFailure(user, failure)
         case .loggedIn(let user): loggedIn(user)
         case .tellOwner(let content):
             tell(SessionMessage(session: machine.sessionName, attach: machine.attach, content))
@@ -351,17 +353,20 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         }
     }
 
-    private func delayFailure(_ user: BareJID?, isGuess: Bool) {
+    private func delayFailure(_ user: BareJID?, _ failure: SASLFailure) {
         hub.metrics.loginFailures.increment()
         logger.info(
             "login failed",
-            metadata: ["peer": "\(clientAddress)", "jid": "\(user?.description ?? "")", "reason": "\(machine.phase)"]
+            metadata: [
+                "peer": "\(clientAddress)", "jid": "\(user?.description ?? "")", "reason": "\(failure.rawValue)",
+            ]
         )
-        guard isGuess else {
+        guard failure == .notAuthorized else {
             run(machine.failureDelayElapsed(id: Digest.randomName()))
             return
         }
-        let delay = hub.loginThrottle.failed(account: user?.description, address: clientAddress, now: hub.eventLoop.now)
+        let now = hub.eventLoop.now
+        let delay = hub.loginThrottle.failed(account: user?.description, address: clientAddress, now: now)
         context?.eventLoop.assumeIsolated().scheduleTask(in: delay) {
             self.run(self.machine.failureDelayElapsed(id: Digest.randomName()))
             self.process()

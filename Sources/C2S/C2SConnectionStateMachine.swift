@@ -79,7 +79,7 @@ struct C2SConnectionStateMachine {
         /// Look up the credentials and call `credentialsLoaded`; `hash` nil: any, for a password check.
         case loadCredentials(user: BareJID, hash: SCRAMHash?)
         /// A login failed: hold the answer back for as long as the throttle says, then call `failureDelayElapsed`.
-        case delayFailure(user: BareJID?, isGuess: Bool)
+        case delayFailure(user: BareJID?, SASLFailure)
         /// The login succeeded: the limits are those of a user from now on.
         case loggedIn(user: BareJID)
         /// Tell the session's owner, under the machine's session name and attach number.

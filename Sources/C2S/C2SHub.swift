@@ -264,8 +264,10 @@ final class C2SHub {
     func hasOwner(of domain: String) -> Bool { owners.owner(of: domain) != nil }
 
     private func ownerLost(_ name: String) {
-        logger.warning("lost the owner of sessions", metadata: ["peer": "\(name)"])
-        for handler in Array(connections.values) where handler.owner == name {
+        let handlers = connections.values.filter { $0.owner == name }
+        guard !handlers.isEmpty else { return }
+        logger.warning("lost the owner of sessions", metadata: ["peer": "\(name)", "sessions": "\(handlers.count)"])
+        for handler in handlers {
             handler.owner = nil
             handler.run(handler.machine.ownerLost(id: Digest.randomName()))
         }

@@ -56,7 +56,7 @@ extension JackdawConfiguration {
         /// TLS handshakes that may be under way at a time.
         package var handshakes = 1_024
         /// Failed logins of one connection, after which its stream ends.
-        package var loginFailures = 3
+        package var loginFailures = 5
         package var loginFailuresPerAccount = 20
         package var loginFailuresPerAddress = 50
         package var loginFailurePeriod: Duration = .seconds(300)

@@ -124,8 +124,8 @@ struct Conversation {
                 reader.reset()
             case .loadCredentials(let user, let hash):
                 lines.append("* credentials \(user) \(hash?.rawValue ?? "any")")
-            case .delayFailure(let user, let isGuess):
-                lines.append("* failed \(user?.description ?? "nobody")\(isGuess ? " guess" : "")")
+            case .delayFailure(let user, let failure):
+                lines.append("* failed \(user?.description ?? "nobody") \(failure.rawValue)")
             case .loggedIn(let user): lines.append("* logged in \(user)")
             case .tellOwner(let content):
                 add(SessionMessage(session: machine.sessionName, attach: machine.attach, content))

@@ -83,7 +83,7 @@ import XMPPCore
             #expect(
                 conversation.client(
                     "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\(response)</response>"
-                ) == ["* failed juliet@one.example guess"]
+                ) == ["* failed juliet@one.example not-authorized"]
             )
             #expect(conversation.event { $0.failureDelayElapsed(id: "id") } == [Self.failure("not-authorized")])
         }
@@ -109,7 +109,7 @@ import XMPPCore
     @Test func `SASL before TLS is refused`() {
         var conversation = Conversation()
         conversation.client(Conversation.header)
-        #expect(conversation.client(Self.plain) == ["* failed nobody"])
+        #expect(conversation.client(Self.plain) == ["* failed nobody encryption-required"])
         #expect(conversation.event { $0.failureDelayElapsed(id: "id") } == [Self.failure("encryption-required")])
     }
 
@@ -131,7 +131,11 @@ import XMPPCore
             var conversation = Conversation()
             conversation.secure()
             conversation.client(mechanism)
-            #expect(conversation.event { $0.credentialsUnavailable(id: "id") } == ["* failed juliet@one.example"])
+            #expect(
+                conversation.event { $0.credentialsUnavailable(id: "id") } == [
+                    "* failed juliet@one.example temporary-auth-failure"
+                ]
+            )
             #expect(
                 conversation.event { $0.failureDelayElapsed(id: "id") } == [Self.failure("temporary-auth-failure")]
             )

@@ -125,7 +125,7 @@ extension C2SConnectionStateMachine {
         let user = user
         self.user = nil
         phase = .waiting(.failureDelay(failure))
-        return [.delayFailure(user: user, isGuess: failure == .notAuthorized)]
+        return [.delayFailure(user: user, failure)]
     }
 
     /// The time has come to tell the client of its failure.

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import Config
+import NIOCore
+import NIOEmbedded
+import Testing
+import XMPPCore
+
+@testable import C2S
+
+@Suite struct C2SHubTests {
+    private static let detached = "<detached xmlns='urn:jackdaw:session:0'/>"
+
+    @Test(arguments: [ListenerMode.startTLS, .direct])
+    func `a client comes from the socket to its session`(mode: ListenerMode) throws {
+        let edge = try Edge()
+        let client = try edge.connect(mode)
+        try client.logIn()
+        client.send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")
+        let session = edge.lastSession
+        #expect(
+            edge.takeSent() == [
+                "\(session.name)' a='1'><open xmlns='urn:jackdaw:session:0' user='juliet@one.example' "
+                    + "address='192.0.2.1' tls='TLSv1.3' mechanism='PLAIN'/>"
+            ]
+        )
+        edge.sm(session, .opened(try JID("juliet@one.example/r")))
+        edge.sm(session, .stanza(Stanza(kind: .message, id: "1"), number: nil))
+        #expect(client.take().hasSuffix("</iq><message id='1'/>"))
+        client.send("<presence/>")
+        #expect(edge.takeSent() == ["\(session.name)' a='1' n='1'><presence from='juliet@one.example/r'/>"])
+        client.send("</stream:stream>")
+        #expect(edge.takeSent() == ["\(session.name)' a='1'><close xmlns='urn:jackdaw:session:0'/>"])
+        #expect(client.take() == "</stream:stream>")
+        #expect(!client.isOpen)
+        #expect(edge.hub.connectionCount == 0)
+        #expect(edge.hub.sessionCount == 0)
+    }
+
+    @Test func `bytes glued to starttls end the connection`() throws {
+        let edge = try Edge()
+        let client = try edge.connect()
+        client.send(Conversation.header)
+        client.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/><auth/>")
+        #expect(client.take().hasSuffix("<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>"))
+        edge.loop.advanceTime(by: .seconds(5))
+        #expect(!client.isOpen)
+    }
+
+    @Test func `a login must be done in time, wherever it stands`() throws {
+        let edge = try Edge()
+        let silent = try edge.connect()
+        let inTLS = try edge.connect(.direct)
+        let loggedIn = try edge.connect()
+        try loggedIn.logIn()
+        let (bound, _) = try edge.session()
+        edge.loop.advanceTime(by: .seconds(29))
+        #expect(silent.isOpen && inTLS.isOpen && loggedIn.isOpen)
+        edge.loop.advanceTime(by: .seconds(1))
+        #expect(silent.take().contains("<connection-timeout "))
+        #expect(loggedIn.take().contains("<connection-timeout "))
+        #expect(!silent.isOpen && !inTLS.isOpen && !loggedIn.isOpen)
+        #expect(bound.isOpen)
+        #expect(edge.hub.limiter.unauthenticated == 0)
+    }
+
+    @Test func `a failed login is answered late, and the stream goes on`() throws {
+        let edge = try Edge()
+        let client = try edge.connect()
+        try client.logIn(password: "wrong")
+        #expect(client.take() == "")
+        edge.loop.advanceTime(by: .milliseconds(100))
+        // The header that the client was sure to need comes too early now.
+        #expect(client.take().contains("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>"))
+    }
+
+    @Test func `without the database logins fail for the time being`() throws {
+        let edge = try Edge()
+        edge.isDatabaseAway = true
+        let client = try edge.connect(.direct)
+        client.send(Conversation.header)
+        client.send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGp1bGlldABz</auth>")
+        #expect(client.take().contains("<temporary-auth-failure/>"))
+    }
+
+    @Test func `connections beyond a limit are refused in words`() throws {
+        let edge = try Edge { $0.c2s.limits.unauthenticatedPerAddress = 2 }
+        let first = try edge.connect()
+        _ = try edge.connect()
+        let third = try edge.connect()
+        #expect(third.isRefused)
+        #expect(third.take().contains("<policy-violation "))
+        #expect(!third.isOpen)
+        #expect(try edge.connect(from: "192.0.2.9").isRefused == false)
+        first.breakConnection()
+        #expect(try edge.connect().isRefused == false)
+    }
+
+    @Test func `a fast client is slowed, and everything is answered in order`() throws {
+        let edge = try Edge { $0.c2s.limits.stanzasPerSecond = 10 }
+        let (client, _) = try edge.session()
+        // Four elements of the burst went into the login.
+        edge.loop.advanceTime(by: .seconds(10))
+        let pings = (1...50).map { "<iq type='get' id='\($0)'><ping xmlns='urn:xmpp:ping'/></iq>" }
+        client.send(pings.joined())
+        var numbers: [Int] = []
+        var seconds = 0.0
+        while numbers.count < 50, seconds < 60 {
+            for text in edge.takeSent() {
+                let id = text.split(separator: "id='").last?.prefix { $0 != "'" }
+                numbers.append(Int(id ?? "") ?? 0)
+            }
+            edge.loop.advanceTime(by: .milliseconds(100))
+            seconds += 0.1
+        }
+        #expect(numbers == Array(1...50))
+        #expect(seconds > 3.9 && seconds < 4.3)
+        #expect(client.isOpen)
+    }
+
+    @Test func `what a client must answer is not charged to it`() throws {
+        let edge = try Edge { $0.c2s.limits.stanzasPerSecond = 10 }
+        let (client, session) = try edge.session()
+        for number in 1...100 {
+            edge.sm(session, .stanza(Stanza(kind: .iq, type: "get", id: "\(number)"), number: nil))
+        }
+        _ = client.take()
+        client.send((1...100).map { "<iq type='result' id='\($0)'/>" }.joined())
+        #expect(edge.takeSent().count == 100)
+    }
+
+    @Test func `a silent client is pinged, and dropped if it does not answer`() throws {
+        let edge = try Edge()
+        let (client, _) = try edge.session()
+        let (managed, session) = try edge.session(resource: "managed")
+        managed.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+        edge.sm(session, .enabled(token: "t", max: 600))
+        _ = managed.take()
+        edge.loop.advanceTime(by: .seconds(300))
+        edge.hub.look(now: edge.loop.now)
+        let ping = client.take()
+        #expect(ping.hasPrefix("<iq to='juliet@one.example/r' from='one.example' type='get' id='"))
+        #expect(ping.hasSuffix("<ping xmlns='urn:xmpp:ping'/></iq>"))
+        #expect(managed.take() == "<r xmlns='urn:xmpp:sm:3'/>")
+        managed.send("<a xmlns='urn:xmpp:sm:3' h='0'/>")
+        _ = edge.takeSent()
+        edge.loop.advanceTime(by: .seconds(60))
+        edge.hub.look(now: edge.loop.now)
+        #expect(!client.isOpen)
+        #expect(managed.isOpen)
+        #expect(edge.takeSent().first?.hasSuffix(Self.detached) == true)
+    }
+
+    @Test func `acknowledgements are asked for once in a turn of the loop`() throws {
+        let edge = try Edge()
+        let (client, session) = try edge.session()
+        client.send("<enable xmlns='urn:xmpp:sm:3'/>")
+        edge.sm(session, .enabled(token: nil, max: nil))
+        _ = client.take()
+        for number in 1...3 { edge.sm(session, .stanza(Stanza(kind: .message), number: UInt64(number))) }
+        #expect(client.take() == "<message/><message/><message/><r xmlns='urn:xmpp:sm:3'/>")
+        edge.sm(session, .stanza(Stanza(kind: .message), number: 4))
+        #expect(client.take() == "<message/>")
+        _ = edge.takeSent()
+        client.send("<a xmlns='urn:xmpp:sm:3' h='3'/>")
+        #expect(edge.takeSent() == ["\(session.name)' a='1'><acknowledged xmlns='urn:jackdaw:session:0' h='3'/>"])
+        #expect(client.take() == "<r xmlns='urn:xmpp:sm:3'/>")
+    }
+
+    @Test func `a session that is resumed here drops the connection that it had here`() throws {
+        let edge = try Edge()
+        let (old, session) = try edge.session()
+        old.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+        edge.sm(session, .enabled(token: "t", max: 600))
+        let new = try edge.connect()
+        try new.logIn()
+        new.send("<resume xmlns='urn:xmpp:sm:3' previd='t' h='0'/>")
+        let fresh = edge.lastSession
+        _ = edge.takeSent()
+        let jid = try JID("juliet@one.example/r")
+        edge.sm(fresh, .resumed(.init(session: session.name, attach: 2, jid: jid, h: 0, next: 1, sent: 0)))
+        edge.sm(session, .end(.init(isSilent: true)))
+        edge.sm((session.name, 2), .stanza(Stanza(kind: .message), number: 1))
+        #expect(new.take().contains("<resumed xmlns='urn:xmpp:sm:3' h='0' previd='t'/><message/>"))
+        old.pump()
+        #expect(!old.isOpen)
+        #expect(new.isOpen)
+        // What has the old attach number is dropped, also on the way to the new connection.
+        edge.sm((session.name, 1), .stanza(Stanza(kind: .message), number: 2))
+        #expect(new.take() == "")
+        #expect(edge.takeSent() == [])
+        #expect(edge.hub.sessionCount == 1)
+    }
+
+    @Test func `what SM sends to a session that is gone is reported as detached`() throws {
+        let edge = try Edge()
+        let (client, session) = try edge.session()
+        client.breakConnection()
+        #expect(edge.takeSent() == ["\(session.name)' a='1'>\(Self.detached)"])
+        edge.sm(session, .stanza(Stanza(kind: .message), number: 1))
+        #expect(edge.takeSent() == ["\(session.name)' a='1'>\(Self.detached)"])
+        let jid = try JID("juliet@one.example/r")
+        edge.sm(("fresh", 1), .resumed(.init(session: "old", attach: 7, jid: jid, h: 0, next: 1, sent: 0)))
+        #expect(edge.takeSent() == ["old' a='7'>\(Self.detached)"])
+        edge.sm(session, .settled(number: 1))
+        edge.sm(session, .end(.init()))
+        #expect(edge.takeSent() == [])
+    }
+
+    @Test func `when SM is gone its sessions end, and a bind waits for the next`() throws {
+        let edge = try Edge()
+        let (plain, _) = try edge.session()
+        let (managed, session) = try edge.session(resource: "managed")
+        managed.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+        edge.sm(session, .enabled(token: "t", max: 600))
+        _ = managed.take()
+        edge.hub.instanceUnavailable(name: Edge.sm)
+        #expect(plain.take().contains("<system-shutdown "))
+        #expect(managed.take() == "")
+        #expect(!managed.isOpen)
+
+        let waiting = try edge.connect()
+        try waiting.logIn()
+        _ = edge.takeSent()
+        waiting.send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")
+        #expect(edge.takeSent() == [])
+        edge.hub.instanceAvailable(name: Edge.sm, epoch: "2", names: ["one.example"])
+        #expect(edge.takeSent().count == 1)
+        // Another start of the process is another one.
+        edge.hub.instanceAvailable(name: Edge.sm, epoch: "3", names: ["one.example"])
+        #expect(edge.takeSent().count == 1)
+        #expect(waiting.isOpen)
+    }
+
+    @Test func `when the link is full clients wait, and then go on in order`() throws {
+        let edge = try Edge()
+        let (client, _) = try edge.session()
+        edge.queuedBytes = 5 << 20
+        client.send("<message id='1'/><message id='2'/><message id='3'/>")
+        let before = edge.takeSent().count
+        #expect(before < 3)
+        edge.loop.advanceTime(by: .seconds(1))
+        #expect(edge.takeSent().isEmpty)
+        edge.queuedBytes = 0
+        edge.loop.advanceTime(by: .milliseconds(5))
+        #expect(edge.takeSent().count + before == 3)
+    }
+
+    @Test func `at the end of the process every client is told`() throws {
+        let edge = try Edge()
+        let stranger = try edge.connect()
+        let (client, session) = try edge.session()
+        edge.hub.drain()
+        #expect(stranger.take().contains("<system-shutdown "))
+        #expect(client.take().hasSuffix("</stream:error></stream:stream>"))
+        #expect(edge.takeSent() == ["\(session.name)' a='1'>\(Self.detached)"])
+        client.send("</stream:stream>")
+        #expect(!client.isOpen)
+        #expect(try edge.connect().isRefused)
+        edge.loop.advanceTime(by: .seconds(5))
+        #expect(edge.hub.connectionCount == 0)
+    }
+
+    @Test func `after an error the client is heard for a while, and no longer`() throws {
+        let edge = try Edge()
+        let (client, _) = try edge.session()
+        client.send("<<")
+        #expect(client.take().contains("<not-well-formed "))
+        let flood = String(repeating: "x", count: 1 << 20)
+        for _ in 0..<20 { client.send(flood) }
+        #expect(!client.isOpen)
+        let (other, _) = try edge.session()
+        other.send("<message to='a' to='b'/>")
+        edge.loop.advanceTime(by: .seconds(5))
+        #expect(!other.isOpen)
+        #expect(edge.hub.connectionCount == 0)
+    }
+}
