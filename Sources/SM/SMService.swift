@@ -47,6 +47,7 @@ struct SMService: Service {
     func run() async throws {
         guard try await migrate() else { return }
         let parts = parts
+        context.onReload { parts.value.server.reload($0) }
         try await context.eventLoop.submit {
             parts.value.database.start()
             parts.value.server.start()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ComponentLink
+import Config
 import Logging
 import XMPPCore
 
@@ -28,7 +29,7 @@ extension SMServer {
     func linkDown() {
         let external = instances.values.filter { $0.kind == .external }
         instances = [:]
-        opening = []
+        opening = [:]
         for session in Array(sessions.values) where session.isAttached { detach(session) }
         for component in external {
             for module in chain.modules { module.component(component.name, isAvailable: false) }
@@ -48,7 +49,7 @@ extension SMServer {
         case .resume(let resume): self.resume(resume, name: message.session, at: instance)
         case .register(let register): self.register(register, at: instance)
         case .close, .detached:
-            opening.remove(message.session)
+            if opening[message.session] == instance { opening[message.session] = nil }
             fallthrough
         default:
             guard let session = sessions[message.session], session.attach == message.attach, session.isAttached,
@@ -90,8 +91,9 @@ extension SMServer {
         passage.release()
     }
 
-    /// C2S asks for what SM adds to the stream features; it is sent unasked.
+    /// What SM adds to the stream features, for every C2S that comes.
     func sendFeatures(to instance: String) {
+        guard instance.hasPrefix("\(ComponentKind.c2s.rawValue)-") else { return }
         for domain in hosted.sorted() {
             let features = streamFeatures(for: domain)
             link.send(SessionMessage(.features(domain: domain, features)), to: instance)

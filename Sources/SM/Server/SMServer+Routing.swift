@@ -116,8 +116,6 @@ extension SMServer {
     private func toNobody(_ passage: Passage) {
         switch passage.stanza.kind {
         case .message, .iq: replyError(to: passage, .serviceUnavailable)
-        case .presence where passage.stanza.type == "probe":
-            route(passage.stanza.reply(type: "unsubscribed"))
         case .presence: break
         }
     }

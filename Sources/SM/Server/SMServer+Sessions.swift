@@ -25,13 +25,14 @@ extension SMServer {
     // MARK: - Opening
 
     func open(_ open: SessionMessage.Open, name: String, at instance: String) {
-        guard !name.isEmpty, sessions[name] == nil, opening.insert(name).inserted else { return }
+        guard !name.isEmpty, sessions[name] == nil, opening[name] == nil else { return }
+        opening[name] = instance
         guard open.user.local != nil, hosted.contains(open.user.domain) else {
-            opening.remove(name)
+            opening[name] = nil
             return refuse(name, .notAllowed, at: instance)
         }
         users.with(open.user) { outcome in
-            guard self.opening.remove(name) != nil else { return }
+            guard self.opening.removeValue(forKey: name) == instance else { return }
             switch outcome {
             case .user(let user): self.bind(open, name: name, user: user, at: instance)
             case .nonexistent: self.refuse(name, .notAuthorized, at: instance)
@@ -46,7 +47,12 @@ extension SMServer {
 
     /// RFC 6120 §7.6 and §7.7: the resource that the client asked for, or one of ours.
     private func bind(_ open: SessionMessage.Open, name: String, user: User, at instance: String) {
-        guard user.sessions.count < configuration.sm.limits.sessionsPerUser else {
+        let most = configuration.sm.limits.sessionsPerUser
+        // Rather than refuse a client that is there, give up one that is not.
+        if user.sessions.count >= most, let broken = user.sessions.first(where: { !$0.isAttached }) {
+            end(broken, .takenOver)
+        }
+        guard user.sessions.count < most else {
             return refuse(name, StanzaError(.resourceConstraint, type: .wait), at: instance)
         }
         let wanted = open.resource.flatMap { $0.isEmpty ? nil : $0 } ?? Digest.randomName()
@@ -114,7 +120,7 @@ extension SMServer {
 
     func detachSessions(at instance: String) {
         for session in Array(sessions.values) where session.instance == instance { detach(session) }
-        opening = []
+        opening = opening.filter { $0.value != instance }
     }
 
     /// XEP-0198 §5. The token is the secret; it counts for its own user only.

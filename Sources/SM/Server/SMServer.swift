@@ -17,7 +17,7 @@ import XMPPCore
 /// By file: `+Link` what C2S and the router say, `+Sessions` the life of a session, `+Routing` the way of a stanza,
 /// `+Delivery` from an account into its sessions, `+Spool` to and from the database, `+Replies` answers.
 final class SMServer {
-    let configuration: JackdawConfiguration
+    private(set) var configuration: JackdawConfiguration
     let hosted: Set<String>
     let eventLoop: any EventLoop
     let link: any LinkPort
@@ -33,8 +33,8 @@ final class SMServer {
     private(set) var chain = ModuleChain([])
     /// The sessions by name.
     var sessions: [String: Session] = [:]
-    /// `<open/>`s whose user is being loaded, by the session's name.
-    var opening: Set<String> = []
+    /// The C2S instances of `<open/>`s whose user is being loaded, by the session's name.
+    var opening: [String: String] = [:]
     /// The C2S instances and components that are bound, by name.
     var instances: [String: LinkInstance] = [:]
     /// Sessions that ended while they could be resumed, so that a late `<resume/>` learns their `h`.
@@ -78,6 +78,11 @@ final class SMServer {
     func start(modules: [any SMModule]? = nil) {
         chain = ModuleChain(modules ?? ModuleChain.modules(for: self))
         scheduleSweep()
+    }
+
+    /// SIGHUP: limits and policies; domains and modules need a new start.
+    func reload(_ configuration: JackdawConfiguration) {
+        self.configuration = configuration
     }
 
     func stop() {
