@@ -29,13 +29,19 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     /// The instance that owns the session, as soon as one was asked.
     var owner: String?
 
+    /// When the connection last came a step nearer to its session; bytes alone are no step.
+    private(set) var progressAt: NIODeadline
+
     private let mode: ListenerMode
     private let reader: StreamReader
     private var context: ChannelHandlerContext?
     private var tls: TLSHandler?
+    private var tlsDomain: String?
     private var throttle: StreamThrottle
     private var isAuthenticated = false
-    private var isHandshakeCounted = false
+    /// Whether TLS waits for others' handshakes to end.
+    private var isHandshakeQueued = false
+    private(set) var isHandshakeCounted = false
 
     private var out = ByteBuffer()
     private var isFlushWanted = false
@@ -79,6 +85,7 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         throttle = hub.configuration.throttle
         lastInbound = now
         drainedAt = now
+        progressAt = now
         logger = hub.logger
         logger[metadataKey: "conn"] = "\(name.prefix(8))"
     }
@@ -113,8 +120,7 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         for timer in [loginTimer, closeTimer, pauseTimer] { timer?.cancel() }
         run(machine.connectionLost())
         hub.closed(self, wasAuthenticated: isAuthenticated)
-        if isHandshakeCounted { hub.limiter.handshakeEnded() }
-        isHandshakeCounted = false
+        endHandshake()
         held = nil
         context.fireChannelInactive()
     }
@@ -131,8 +137,8 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case .handshakeCompleted(let info) = event as? TLSEvent {
-            if isHandshakeCounted { hub.limiter.handshakeEnded() }
-            isHandshakeCounted = false
+            endHandshake()
+            progressAt = hub.eventLoop.now
             let bindings = ChannelBindings(
                 tlsExporter: tls?.channelBindingExporter(),
                 tlsServerEndPoint: tls?.serverEndPoint()
@@ -172,7 +178,8 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
 
     private var isReadPaused: Bool {
         guard machine.phase != .closing else { return false }
-        return (isHeldUp && machine.phase != .handshaking) || pausedUntil != nil
+        if machine.phase == .handshaking { return isHandshakeQueued }
+        return isHeldUp || pausedUntil != nil
     }
 
     /// Gives the machine what was read, as far as it takes it now.
@@ -186,6 +193,8 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         do throws(StreamReader.Failure) {
             while !isHeldUp, !hasReaderFailed, machine.phase != .closed, let event = try reader.next() {
                 if hub.isLinkCongested { park() }
+                let phase = machine.phase
+                defer { if machine.phase != phase { progressAt = hub.eventLoop.now } }
                 switch event {
                 case .streamOpened(let header):
                     let id = Digest.randomName()
@@ -338,19 +347,38 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
 
     private func startTLS(domain: String?) {
         flush()
-        guard let context, hub.limiter.handshakeStarted(), let tlsContext = hub.tlsContext(mode) else {
+        tlsDomain = domain
+        guard hub.mayStartHandshake(self) else {
+            isHandshakeQueued = true
+            return
+        }
+        startHandshake()
+    }
+
+    /// The hub has room for the handshake.
+    func startHandshake() {
+        isHandshakeQueued = false
+        isHandshakeCounted = true
+        progressAt = hub.eventLoop.now
+        guard let context, let tlsContext = hub.tlsContext(mode) else {
             close(atOnce: true)
             return
         }
-        isHandshakeCounted = true
         do {
-            let handler = try TLSHandler(context: tlsContext, domain: domain)
+            let handler = try TLSHandler(context: tlsContext, domain: tlsDomain)
             tls = handler
             try context.pipeline.syncOperations.addHandler(handler, position: .before(self))
         } catch {
             logger.error("cannot start TLS", metadata: ["reason": "\(error)"])
             close(atOnce: true)
         }
+        resumeReading()
+    }
+
+    private func endHandshake() {
+        guard isHandshakeCounted else { return }
+        isHandshakeCounted = false
+        hub.handshakeEnded()
     }
 
     private func delayFailure(_ user: BareJID?, _ failure: SASLFailure) {
@@ -417,6 +445,16 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     }
 
     // MARK: - Login
+
+    /// Whether the client has still to log in.
+    var isStranger: Bool { !isAuthenticated }
+
+    /// Gives the place of a client that does not get on to another.
+    func evict() {
+        logger.debug("evicted", metadata: ["peer": "\(clientAddress)"])
+        let error = StreamError(.resourceConstraint, text: "too many connections")
+        run(machine.fail(error, id: Digest.randomName(), atOnce: true))
+    }
 
     func credentialsLoaded(_ credentials: SCRAMCredentials?) {
         run(machine.credentialsLoaded(credentials, id: Digest.randomName()))

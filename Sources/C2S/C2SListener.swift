@@ -44,9 +44,12 @@ enum C2SListener {
             .serverChannelOption(.socketOption(NIOBSDSocket.Option(rawValue: SO_REUSEPORT)), value: 1)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(AcceptBackOffHandler(logger: logger))
+                    let handler = AcceptBackOffHandler(hub: runtime.value.hub, logger: logger)
+                    try channel.pipeline.syncOperations.addHandler(handler)
                 }
             }
+            // One at a time, so that each finds the room that it was promised.
+            .serverChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.socketOption(.so_keepalive), value: 1)
             // A client is read in pieces, so that it cannot hold more than one of them here.

@@ -8,6 +8,7 @@ struct C2SMetrics {
     let sessions: Gauge
     let accepted: Counter
     let refused: Counter
+    let evicted: Counter
     let handshakeFailures: Counter
     let logins: Counter
     let loginFailures: Counter
@@ -23,6 +24,10 @@ struct C2SMetrics {
         sessions = registry.gauge("jackdaw_c2s_sessions", help: "Client sessions with a bound resource.")
         accepted = registry.counter("jackdaw_c2s_connections_accepted", help: "Connections that were accepted.")
         refused = registry.counter("jackdaw_c2s_connections_refused", help: "Connections beyond a limit.")
+        evicted = registry.counter(
+            "jackdaw_c2s_connections_evicted",
+            help: "Connections that gave way to others before they logged in."
+        )
         handshakeFailures = registry.counter(
             "jackdaw_c2s_tls_handshake_failures",
             help: "TLS handshakes that failed."

@@ -49,12 +49,12 @@ extension JackdawConfiguration {
         package var outputBytes = 4 << 20
         package var connections = 50_000
         package var connectionsPerAddress = 200
-        package var unauthenticatedConnections = 4_096
+        package var unauthenticatedConnections = 384
         package var unauthenticatedPerAddress = 50
         /// IPv6 clients count by a prefix of so many bits.
         package var ipv6Prefix = 64
         /// TLS handshakes that may be under way at a time.
-        package var handshakes = 1_024
+        package var handshakes = 96
         /// Failed logins of one connection, after which its stream ends.
         package var loginFailures = 5
         package var loginFailuresPerAccount = 20

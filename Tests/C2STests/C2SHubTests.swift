@@ -97,6 +97,52 @@ import XMPPCore
         #expect(try edge.connect().isRefused == false)
     }
 
+    @Test func `when all places are taken the client that stands still gives way`() throws {
+        let edge = try Edge {
+            $0.c2s.limits.unauthenticatedConnections = 3
+            $0.c2s.limits.unauthenticatedPerAddress = 10
+        }
+        let silent = try edge.connect()
+        edge.loop.advanceTime(by: .milliseconds(100))
+        let others = [try edge.connect(), try edge.connect()]
+        var isTold = false
+        #expect(!edge.hub.mayAccept { isTold = true })
+        // Bytes that lead nowhere are no step.
+        edge.loop.advanceTime(by: .milliseconds(390))
+        silent.send(" ")
+        #expect(!isTold && silent.isOpen)
+        edge.loop.advanceTime(by: .milliseconds(20))
+        #expect(isTold && !silent.isOpen)
+        #expect(silent.take().contains("<resource-constraint "))
+        #expect(others[0].isOpen && others[1].isOpen)
+        others[0].send(Conversation.header)
+        edge.loop.advanceTime(by: .milliseconds(600))
+        #expect(edge.hub.mayAccept {})
+        let late = try edge.connect()
+        #expect(!late.isRefused)
+        #expect(edge.hub.mayAccept {})
+        #expect(others[0].isOpen && !others[1].isOpen)
+    }
+
+    @Test func `TLS waits for others' handshakes, and the one that stands still gives way`() throws {
+        let edge = try Edge { $0.c2s.limits.handshakes = 1 }
+        let stuck = try edge.connect()
+        stuck.send(Conversation.header)
+        stuck.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+        #expect(edge.hub.limiter.handshakes == 1)
+        let good = try edge.connect()
+        good.send(Conversation.header)
+        good.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+        #expect(good.take().hasSuffix("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"))
+        #expect(edge.hub.limiter.handshakes == 1)
+        edge.loop.advanceTime(by: .milliseconds(520))
+        #expect(!stuck.isOpen && good.isOpen)
+        try good.startTLS()
+        good.send(Conversation.header)
+        #expect(good.take().contains("<mechanisms "))
+        #expect(edge.hub.limiter.handshakes == 0)
+    }
+
     @Test func `a fast client is slowed, and everything is answered in order`() throws {
         let edge = try Edge { $0.c2s.limits.stanzasPerSecond = 10 }
         let (client, _) = try edge.session()

@@ -9,9 +9,9 @@ struct ConnectionLimiter {
     struct Limits: Equatable {
         var connections = 50_000
         var connectionsPerAddress = 200
-        var unauthenticated = 4_096
+        var unauthenticated = 384
         var unauthenticatedPerAddress = 50
-        var handshakes = 1_024
+        var handshakes = 96
     }
 
     /// Why a connection is not taken.
@@ -49,6 +49,9 @@ struct ConnectionLimiter {
         unauthenticated += 1
         return nil
     }
+
+    /// Whether one that comes now is not one too many, of all who have still to log in.
+    var hasRoomForStranger: Bool { unauthenticated < limits.unauthenticated }
 
     /// A connection logged in.
     mutating func authenticated(_ address: ClientAddress) {
