@@ -72,12 +72,12 @@ struct SMService: Service {
         }
     }
 
-    /// Unacknowledged messages go to the database first, then the link ends.
+    /// The link ends first, so that nothing more is taken; then what is unacknowledged goes to the database.
     private func stop() async throws {
         context.readiness.unmet("router", reason: "stopping")
         let parts = parts
-        try await context.eventLoop.flatSubmit { parts.value.server.shutdown() }.get()
         try await context.eventLoop.flatSubmit { parts.value.link.stop() }.get()
+        try await context.eventLoop.flatSubmit { parts.value.server.shutdown() }.get()
         try await context.eventLoop.flatSubmit { parts.value.database.shutdown() }.get()
     }
 

@@ -185,6 +185,20 @@ import XMPPCore
         #expect(small.database.spool(bobJID).count == 8)
     }
 
+    @Test("Where nothing waits for those away, the sender of a message that lost its session learns so")
+    func withoutSpool() throws {
+        let strict = World(users: ["ann@localhost", "bob@localhost"]) { $0.sm.disabledModules = [.offline] }
+        let ann = TestClient.online(strict, "ann@localhost")
+        let bob = TestClient.online(strict, "bob@localhost")
+        chat(ann, "one")
+        _ = bob.take()
+        bob.detach()
+        #expect(try ann.stanzas().first?.stanzaError?.condition == .serviceUnavailable)
+        chat(ann, "two")
+        #expect(try ann.stanzas().first?.stanzaError?.condition == .serviceUnavailable)
+        #expect(strict.database.spool(bobJID).isEmpty)
+    }
+
     @Test("At the stop of the process, unacknowledged messages are written")
     func shutdown() {
         let ann = TestClient.online(world, "ann@localhost")

@@ -44,13 +44,11 @@ extension SMServer {
     /// A message that was accepted already and lost its session: it is kept whatever the quota, in memory while the
     /// database is away.
     func keep(_ outgoing: Outgoing, for user: User) {
-        let entry = SpoolEntry(
-            user: user.jid,
-            stableID: outgoing.stableID,
-            stored: outgoing.received,
-            stanza: SpoolCodec.encode(outgoing.stanza)
-        )
-        append(entry, for: user, quota: Int(Int32.max)) { result in
+        guard configuration.sm.isEnabled(.offline) else {
+            if let error = outgoing.stanza.error(.serviceUnavailable) { route(error) }
+            return
+        }
+        append(Self.entry(outgoing, for: user), for: user, quota: Int(Int32.max)) { result in
             guard case .failure = result, !user.isRemoved else { return }
             user.spool.homeless.append(outgoing)
             self.homeless.insert(user.jid)
@@ -95,25 +93,32 @@ extension SMServer {
         }
     }
 
-    /// The process stops: what no client acknowledged and no row holds is written. Contacts are told nothing; the
-    /// C2S ends the connections when the link is gone.
+    /// The process stops, its link has ended: what no client acknowledged and no row holds is written. Contacts are
+    /// told nothing.
     func shutdown() -> EventLoopFuture<Void> {
         stop()
         var writes: [EventLoopFuture<SpoolOutcome>] = []
-        for session in sessions.values where configuration.sm.isEnabled(.offline) {
-            for entry in session.outbox.removeAll() {
-                guard let delivery = entry.delivery, !session.user.isRemoved else { continue }
-                guard case .orphaned(row: nil) = session.user.ledger.released(delivery) else { continue }
-                let message = SpoolEntry(
-                    user: session.user.jid,
-                    stableID: entry.payload.stableID,
-                    stored: entry.payload.received,
-                    stanza: SpoolCodec.encode(entry.payload.stanza)
-                )
-                writes.append(stores.spool.append(message, quota: Int(Int32.max)))
+        for user in users.all where !user.isRemoved && configuration.sm.isEnabled(.offline) {
+            var left = user.spool.homeless
+            user.spool.homeless = []
+            for session in user.sessions {
+                for entry in session.outbox.removeAll() {
+                    guard let delivery = entry.delivery else { continue }
+                    if case .orphaned(row: nil) = user.ledger.released(delivery) { left.append(entry.payload) }
+                }
             }
+            writes += left.map { stores.spool.append(Self.entry($0, for: user), quota: Int(Int32.max)) }
         }
         return EventLoopFuture.andAllComplete(writes, on: eventLoop)
+    }
+
+    private static func entry(_ outgoing: Outgoing, for user: User) -> SpoolEntry {
+        SpoolEntry(
+            user: user.jid,
+            stableID: outgoing.stableID,
+            stored: outgoing.received,
+            stanza: SpoolCodec.encode(outgoing.stanza)
+        )
     }
 
     // MARK: - Reading
