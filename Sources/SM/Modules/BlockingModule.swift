@@ -5,7 +5,7 @@ import NIOCore
 import XML
 import XMPPCore
 
-/// XEP-0191: Blocking Command (1.3.1). To a blocked sender the account looks as if it did not exist.
+/// XEP-0191: Blocking Command (1.3). To a blocked sender the account looks as if it did not exist.
 final class BlockingModule: SMModule {
     private unowned let server: SMServer
 

@@ -4,7 +4,7 @@ import Config
 import XML
 import XMPPCore
 
-/// XEP-0157: Contact Addresses for XMPP Services (1.1), a form (XEP-0128) in the server's disco#info.
+/// XEP-0157: Contact Addresses for XMPP Services (1.1.1), a form (XEP-0128) in the server's disco#info.
 final class ContactAddressesModule: SMModule {
     private let domains: [HostedDomain]
 

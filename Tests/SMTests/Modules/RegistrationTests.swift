@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import Config
+import NIOEmbedded
+import Storage
+import Testing
+import XML
+import XMPPCore
+
+@testable import SM
+
+/// XEP-0077.
+@Suite struct RegistrationTests {
+    private let world = World(users: ["ann@localhost"]) {
+        $0.registration.enabled = true
+        $0.registration.perAddress = 2
+        $0.domains[1].registration = false
+    }
+
+    private func register(
+        _ name: String,
+        _ password: String = "long enough",
+        domain: String = "localhost"
+    ) throws -> Stanza {
+        let module = try #require(world.server.chain.module(RegistrationModule.self))
+        let iq = try World.stanza(
+            "<iq type='set' id='r'><query xmlns='jabber:iq:register'><username>\(name)</username>"
+                + "<password>\(password)</password></query></iq>"
+        )
+        var answer: Stanza?
+        let request = SessionMessage.Register(request: "1", domain: domain, address: "192.0.2.1", iq: iq)
+        #expect(module.registration(request) { answer = $0 })
+        world.loop.run()
+        return try #require(answer)
+    }
+
+    @Test("An account is made, with a verifier for each hash and no password")
+    func success() throws {
+        #expect(try register("Carol").type == "result")
+        let account = try #require(world.database.accounts[World.bare("carol@localhost")])
+        #expect(Set(account.credentials.map(\.hash)).count == 3)
+    }
+
+    @Test("What is wrong is told: a name that is taken or none, a short password, a closed domain")
+    func refusals() throws {
+        #expect(try register("ann").stanzaError?.condition == .conflict)
+        #expect(try register("a@b").stanzaError?.condition == .jidMalformed)
+        #expect(try register("dave", "short").stanzaError?.condition == .notAcceptable)
+        #expect(try register("dave", domain: "second.example").stanzaError?.condition == .serviceUnavailable)
+    }
+
+    @Test("One address makes so many accounts and no more, and what failed is not counted")
+    func limit() throws {
+        for _ in 0..<5 { #expect(try register("ann").stanzaError?.condition == .conflict) }
+        #expect(try register("one").type == "result")
+        #expect(try register("two").type == "result")
+        let error = try #require(try register("three").stanzaError)
+        #expect(error.condition == .resourceConstraint && error.type == .wait)
+        world.advance(seconds: 3_600)
+        #expect(try register("three").type == "result")
+    }
+
+    @Test("A user changes the own password, of no other account")
+    func passwordChange() throws {
+        let ann = TestClient.online(world, "ann@localhost")
+        for (name, isOwn) in [("ann", true), ("carol", false)] {
+            ann.send(
+                "<iq type='set' id='p' to='localhost'><query xmlns='jabber:iq:register'><username>\(name)</username>"
+                    + "<password>a new password</password></query></iq>"
+            )
+            let answer = try #require(try ann.stanzas().first { $0.id == "p" })
+            #expect((answer.type == "result") == isOwn)
+        }
+        #expect(world.database.accounts[World.bare("ann@localhost")]?.credentials.isEmpty == false)
+    }
+
+    @Test("A user removes the account: it is told, then its session ends, and no row is left")
+    func removal() throws {
+        let ann = TestClient.online(world, "ann@localhost")
+        ann.send("<iq type='set' id='x'><query xmlns='jabber:iq:register'><remove/></query></iq>")
+        #expect(try ann.stanzas().first { $0.id == "x" }?.type == "result")
+        #expect(ann.takeEnd()?.condition == .notAuthorized)
+        #expect(world.database.accounts[World.bare("ann@localhost")] == nil)
+    }
+}

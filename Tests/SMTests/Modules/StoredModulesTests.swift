@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Config
+import Testing
+import XML
+import XMPPCore
+
+@testable import SM
+
+/// vcard-temp (XEP-0054), private storage (XEP-0049) and last activity (XEP-0012): what an account keeps.
+@Suite struct StoredModulesTests {
+    private let world = World(users: ["ann@localhost", "bob@localhost"]) {
+        $0.sm.limits.vcardBytes = 200
+        $0.sm.limits.privateStorageBytes = 200
+    }
+
+    private func request(_ client: TestClient, _ type: String, _ payload: String, to: String? = nil) throws -> Stanza {
+        let address = to.map { " to='\($0)'" } ?? ""
+        client.send("<iq type='\(type)' id='i'\(address)>\(payload)</iq>")
+        return try #require(try client.stanzas().first { $0.id == "i" })
+    }
+
+    @Test("A vCard comes back as the bytes that were stored, also for others")
+    func vCard() throws {
+        let ann = TestClient.online(world, "ann@localhost")
+        let bob = TestClient.online(world, "bob@localhost")
+        let empty = "<vCard xmlns='vcard-temp'/>"
+        #expect(try request(bob, "get", empty, to: "ann@localhost").stanzaError?.condition == .itemNotFound)
+        let card = "<vCard xmlns=\"vcard-temp\"><FN>A &amp; B</FN><odd:X xmlns:odd='urn:x' a='1'/></vCard>"
+        #expect(try request(ann, "set", card).type == "result")
+        #expect(World.text(try request(bob, "get", empty, to: "ann@localhost")).contains(card))
+        #expect(try request(bob, "set", card, to: "ann@localhost").stanzaError?.condition == .notAllowed)
+    }
+
+    @Test("A vCard over the limit is refused")
+    func largeVCard() throws {
+        let ann = TestClient.online(world, "ann@localhost")
+        let card = "<vCard xmlns='vcard-temp'><FN>\(String(repeating: "x", count: 300))</FN></vCard>"
+        #expect(try request(ann, "set", card).stanzaError?.condition == .notAcceptable)
+    }
+
+    @Test("A private element is stored by name and namespace, and nobody else reads it")
+    func privateStorage() throws {
+        let ann = TestClient.online(world, "ann@localhost")
+        let bob = TestClient.online(world, "bob@localhost")
+        func query(_ content: String) -> String { "<query xmlns='jabber:iq:private'>\(content)</query>" }
+        #expect(try request(ann, "set", query("<a xmlns='n:1'><b>x</b></a>")).type == "result")
+        #expect(World.text(try request(ann, "get", query("<a xmlns='n:1'/>"))).contains("<b>x</b>"))
+        #expect(!World.text(try request(ann, "get", query("<a xmlns='n:2'/>"))).contains("<b>x</b>"))
+        #expect(
+            try request(bob, "get", query("<a xmlns='n:1'/>"), to: "ann@localhost").stanzaError?.condition == .forbidden
+        )
+        #expect(try request(ann, "set", query("")).stanzaError?.condition == .notAcceptable)
+        let much = "<a xmlns='n:3'>\(String(repeating: "x", count: 150))</a>"
+        #expect(try request(ann, "set", query(much)).type == "result")
+        // What is replaced does not count; what is new does.
+        #expect(try request(ann, "set", query(much)).type == "result")
+        let more = "<a xmlns='n:4'>\(String(repeating: "x", count: 150))</a>"
+        #expect(try request(ann, "set", query(more)).stanzaError?.condition == .resourceConstraint)
+    }
+
+    @Test("Last activity: since when an account is away, for those who may see its presence")
+    func lastActivity() throws {
+        let ann = TestClient.online(world, "ann@localhost", resource: "one")
+        let other = TestClient(world, "ann@localhost", resource: "two")
+        let query = "<query xmlns='jabber:iq:last'/>"
+        ann.send("<presence type='unavailable'><status>Out</status></presence>")
+        world.advance(seconds: 90)
+        let answer = try request(other, "get", query)
+        let last = try #require(try answer.payloadElement("query", "jabber:iq:last"))
+        #expect(last["seconds"] == "90" && last.text == "Out")
+        let bob = TestClient.online(world, "bob@localhost")
+        #expect(try request(bob, "get", query, to: "ann@localhost").stanzaError?.condition == .forbidden)
+        #expect(World.text(try request(bob, "get", query, to: "localhost")).contains("seconds='90'"))
+    }
+}
