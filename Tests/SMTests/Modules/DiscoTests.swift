@@ -95,7 +95,7 @@ import XMPPCore
         )
         let items = World.text(try ask(ann, Namespace.discoItems, to: "localhost"))
         #expect(items.contains("jid='irc.localhost' name='IRC'"))
-        world.disconnect("irc.localhost")
+        world.disconnect("irc.localhost", kind: .external)
         #expect(!World.text(try ask(ann, Namespace.discoItems, to: "localhost")).contains("irc.localhost"))
     }
 }

@@ -66,8 +66,8 @@ final class World: LinkPort {
         server.instanceAvailable(LinkInstance(name: name, epoch: epoch, kind: kind, names: []))
     }
 
-    func disconnect(_ name: String) {
-        server.instanceUnavailable(LinkInstance(name: name, epoch: "e1", kind: .internal, names: []))
+    func disconnect(_ name: String, kind: LinkInstance.Kind = .internal) {
+        server.instanceUnavailable(LinkInstance(name: name, epoch: "e1", kind: kind, names: []))
     }
 
     func advance(seconds: Int64) {
