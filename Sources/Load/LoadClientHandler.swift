@@ -52,9 +52,13 @@ final class LoadClientHandler: ChannelInboundHandler {
         context.flush()
     }
 
+    /// Ends the stream, so that the server counts what it sent as received, and then the connection.
     func close() {
         isDone = true
-        context?.close(promise: nil)
+        guard let context else { return }
+        context.write(wrapOutboundOut(ByteBuffer(string: "</stream:stream>")), promise: nil)
+        context.flush()
+        context.close(promise: nil)
     }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
@@ -90,6 +94,7 @@ final class LoadClientHandler: ChannelInboundHandler {
 
     private func handle(_ element: StreamElement, _ context: ChannelHandlerContext) throws {
         if case .ready = login.state {
+            if element.name == "iq" { return answer(element) }
             owner?.client(self, received: element)
             return
         }
@@ -104,6 +109,12 @@ final class LoadClientHandler: ChannelInboundHandler {
         case .ready: owner?.clientReady(self)
         case .failed(let reason): fail(reason)
         }
+    }
+
+    /// A ping (XEP-0199) is the only request that a server makes of an idle client.
+    private func answer(_ iq: StreamElement) {
+        guard iq["type"] == "get", let id = iq["id"], let from = iq["from"] else { return }
+        send(ByteBuffer(string: "<iq type='result' to='\(from)' id='\(id)'/>"))
     }
 
     private func openStream() {

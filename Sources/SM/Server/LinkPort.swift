@@ -13,6 +13,8 @@ protocol LinkPort: AnyObject {
     /// A word about a session, for a C2S instance.
     @discardableResult
     func send(_ message: SessionMessage, to instance: String) -> Bool
+    /// Bytes that wait to be written; a link whose queue is full is reset.
+    var queuedBytes: Int { get }
 }
 
 extension InstanceLink: LinkPort {}

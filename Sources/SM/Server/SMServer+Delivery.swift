@@ -129,7 +129,20 @@ extension SMServer {
         case .full: return false
         }
         metrics.stanzasOut.increment()
+        if delivery != nil { pingIfSilent(session) }
         return true
+    }
+
+    /// How much a client without XEP-0198 may get before it is asked for a sign of life.
+    private static let unacknowledgedBeforePing = 100
+
+    /// A client that only listens acknowledges nothing: an answered ping does it (XEP-0199).
+    private func pingIfSilent(_ session: Session) {
+        guard !session.outbox.isCounting, !session.isPinged, session.isAttached,
+            session.outbox.entries.count >= Self.unacknowledgedBeforePing
+        else { return }
+        session.isPinged = true
+        request(Element("ping", Namespace.ping), from: session.jid.domain, to: session.jid) { _ in }
     }
 
     /// Sends a stanza on; its line in the log joins the id of the sender's stanza to the number it has from here on.

@@ -13,6 +13,7 @@ extension SMServer {
 
     /// A stanza of a client, the `number`th of its session.
     func received(_ stanza: Stanza, number: UInt64, fault: StanzaError.Condition?, in session: Session) {
+        session.isPinged = false
         acknowledged(session.outbox.acknowledgeAll(), in: session)
         switch session.settlement.received(number) {
         case .duplicate: return scheduleReport(session)

@@ -73,6 +73,8 @@ final class Session {
     var isInterested = false
     /// It asked for the block list: it gets pushes (XEP-0191 §3.3).
     var wantsBlocklist = false
+    /// Without XEP-0198: a ping of ours is under way, whose answer acknowledges what came before.
+    var isPinged = false
     /// When its client last sent a stanza, in microseconds since 1970.
     var lastStanza: Int64
 

@@ -106,6 +106,8 @@ final class World: LinkPort {
 
     // MARK: - LinkPort
 
+    var queuedBytes = 0
+
     func send(_ stanza: Stanza) -> Bool {
         guard isUp else { return false }
         outside.append(Self.text(stanza))
