@@ -34,6 +34,7 @@ struct ModuleChain {
         Entry { LegacySessionModule($0) },
         Entry { RegistrationModule($0) },
         Entry { DiscoModule($0) },
+        Entry(.offline) { OfflineModule($0) },
         Entry(.contacts) { ContactAddressesModule($0) },
         Entry(.vcard) { VCardModule($0) },
         Entry(.privateStorage) { PrivateStorageModule($0) },
