@@ -36,6 +36,23 @@ import XMPPCore
         _ = bob.take()
     }
 
+    @Test("A request whose refusal is still being written is not told at the next login")
+    func refusalUnderWay() throws {
+        let ann = login("ann@localhost")
+        let bob = login("bob@localhost")
+        ann.send("<presence to='bob@localhost' type='subscribe'/>")
+        world.database.isSlow = true
+        bob.send("<presence to='ann@localhost' type='unsubscribed'/>")
+        bob.close()
+        let again = TestClient(world, "bob@localhost")
+        again.send("<presence/>")
+        #expect(!again.take().contains { $0.contains("type='subscribe'") })
+        world.database.isSlow = false
+        world.database.answer()
+        world.loop.run()
+        #expect(!again.take().contains { $0.contains("type='subscribe'") })
+    }
+
     @Test("A request, its approval, and the presence that follows, in the order of §3.1")
     func subscribe() throws {
         let ann = login("ann@localhost")

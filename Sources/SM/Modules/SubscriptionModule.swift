@@ -34,6 +34,16 @@ final class SubscriptionModule: SMModule {
     }
 
     func sessionAvailable(_ session: Session) {
+        // After the changes that are under way: an answer that the last session gave counts.
+        let isQueued = session.user.rosterChanges.run { done in
+            self.tellRequests(to: session)
+            done()
+        }
+        if !isQueued { tellRequests(to: session) }
+    }
+
+    private func tellRequests(to session: Session) {
+        guard session.isAvailable else { return }
         for request in session.user.roster.requests {
             guard let stanza = SpoolCodec.decode(request.stanza) else { continue }
             server.send(stanza, to: session)

@@ -6,7 +6,7 @@ import TestSupport
 
 extension RunningSuite {
     /// Writes configuration, secrets and certificates the way `scripts/run` does, with free ports.
-    func writeFiles(_ additional: String) throws {
+    func writeFiles(c2s: String, _ additional: String) throws {
         for name in ["secrets", "certificates", "run", "log"] {
             try FileManager.default.createDirectory(atPath: "\(directory)/\(name)", withIntermediateDirectories: false)
         }
@@ -15,10 +15,10 @@ extension RunningSuite {
         }
         try writeSecret(componentSecret, "secrets/component")
         for domain in [domain, secondDomain] { try makeCertificate(domain) }
-        try Data(text(additional).utf8).write(to: URL(fileURLWithPath: "\(directory)/jackdaw.yml"))
+        try Data(text(c2s: c2s, additional).utf8).write(to: URL(fileURLWithPath: "\(directory)/jackdaw.yml"))
     }
 
-    private func text(_ additional: String) -> String {
+    private func text(c2s: String, _ additional: String) -> String {
         """
         domains:
           - name: \(domain)
@@ -29,31 +29,22 @@ extension RunningSuite {
         router:
           listen: 127.0.0.1:\(componentPort)
         components:
-          - names: [\(componentName), \(otherComponentName)]
+          - names: [\(componentName), \(otherComponentName), hostile.localhost, payload.localhost, never.localhost]
             secret_file: secrets/component
         http:
           router_port: \(httpPorts["router"] ?? 0)
           sm_port: \(httpPorts["sm"] ?? 0)
           c2s_port: \(httpPorts["c2s"] ?? 0)
-        \(additional.isEmpty ? defaultC2S : additional)
-        """
-    }
-
-    private var defaultC2S: String {
-        """
         c2s:
-        \(listeners)
-        """
-    }
-
-    /// The listeners, for a configuration that says more about `c2s`.
-    var listeners: String {
-        """
           listeners:
             - address: 127.0.0.1:\(clientPort)
               tls: starttls
             - address: 127.0.0.1:\(directTLSPort)
               tls: direct
+        \(c2s)
+        log:
+          level: \(ProcessInfo.processInfo.environment["JACKDAW_TEST_LOG"] ?? "info")
+        \(additional)
         """
     }
 

@@ -25,34 +25,47 @@ final class RunningSuite: Sendable {
     let database: String
     private let processes = Mutex<[String: SuiteProcess]>([:])
     private let accounts = Mutex(0)
+    private let sharedAccounts = Mutex<Set<String>>([])
 
     private static let starting = Mutex<Task<RunningSuite, any Error>?>(nil)
 
-    /// The one suite that tests share; a test that kills processes starts its own with `start(configuration:)`.
+    /// The one suite that tests share; a test that kills processes starts its own with `start(c2s:configuration:)`.
     static func shared() async throws -> RunningSuite {
         let task = starting.withLock { starting in
             if let starting { return starting }
-            let task = Task { try await start() }
+            // Small, because hostile input comes byte by byte.
+            let task = Task { try await start(c2s: "  limits:\n    stanza_bytes_before_login: 16KiB") }
             starting = task
             return task
         }
         return try await task.value
     }
 
-    /// Starts router, SM and C2S; `configuration` is appended to the configuration file.
-    static func start(configuration: String = "", c2s: Int = 1) async throws -> RunningSuite {
-        let suite = try await RunningSuite()
-        try suite.writeFiles(configuration)
+    /// Starts router, SM and C2S.
+    ///
+    /// - Parameters:
+    ///   - c2s: lines of the section `c2s`, beside its listeners.
+    ///   - configuration: further sections.
+    ///   - instances: C2S processes.
+    ///   - cluster: a PostgreSQL of its own, for a test that stops it.
+    static func start(
+        c2s: String = "",
+        configuration: String = "",
+        instances: Int = 1,
+        cluster: PrivateCluster? = nil
+    ) async throws -> RunningSuite {
+        let suite = try await RunningSuite(cluster: cluster ?? PrivateCluster.shared())
+        try suite.writeFiles(c2s: c2s, configuration)
         try suite.launch("router-1")
         try suite.launch("sm-1")
-        for number in 1...c2s { try suite.launch("c2s-\(number)") }
+        for number in 1...instances { try suite.launch("c2s-\(number)") }
         for name in suite.processes.withLock({ $0.keys.sorted() }) { try await suite.awaitReady(name) }
         return suite
     }
 
-    private init() async throws {
+    private init(cluster: PrivateCluster) async throws {
         directory = try TemporaryDirectory.make(prefix: "jackdaw-suite")
-        cluster = try PrivateCluster.shared()
+        self.cluster = cluster
         database = try cluster.makeDatabase()
         (clientPort, directTLSPort, componentPort) = try (FreePort.next(), FreePort.next(), FreePort.next())
         httpPorts = try ["router": FreePort.next(), "sm": FreePort.next(), "c2s": FreePort.next(run: 8)]
@@ -82,10 +95,10 @@ final class RunningSuite: Sendable {
         processes.withLock { $0[name] = process }
     }
 
-    /// Waits for `/ready`, with a bound that only a broken process meets.
-    func awaitReady(_ name: String) async throws {
+    /// Waits for `/ready`, or until it says otherwise, with a bound that only a broken process meets.
+    func awaitReady(_ name: String, _ isWanted: Bool = true) async throws {
         for _ in 0..<600 {
-            if try await isReady(name) { return }
+            if try await isReady(name) == isWanted { return }
             guard try process(name).isRunning else { break }
             try await Task.sleep(for: .milliseconds(50))
         }
@@ -93,7 +106,9 @@ final class RunningSuite: Sendable {
             (try? String(contentsOfFile: "\(directory)/\(process).log", encoding: .utf8)) ?? ""
         }.joined()
         let reason = (try? await http(name, "/ready").body) ?? "no answer"
-        throw Failure(description: "\(name) is not ready: \(reason); the logs:\n\(log.suffix(4_000))")
+        throw Failure(
+            description: "\(name) is\(isWanted ? " not" : "") ready: \(reason); the logs:\n\(log.suffix(4_000))"
+        )
     }
 
     /// An account that no other test uses.
@@ -101,9 +116,7 @@ final class RunningSuite: Sendable {
         named name: String,
         domain: String? = nil,
         password: String = "secret-1"
-    ) async throws
-        -> TestClient.Account
-    {
+    ) async throws -> TestClient.Account {
         let number = accounts.withLock { count in
             count += 1
             return count
@@ -114,9 +127,29 @@ final class RunningSuite: Sendable {
         return account
     }
 
+    /// An account that many tests may use.
+    func sharedAccount(named name: String) async throws -> TestClient.Account {
+        let account = TestClient.Account(user: name, domain: domain, password: "secret-1")
+        let isNew = sharedAccounts.withLock { $0.insert(name).inserted }
+        guard isNew else { return account }
+        let result = try await control(["user", "add", account.bareJID, "--password", account.password])
+        guard result.status == 0 else { throw Failure(description: "user add: \(result.output)") }
+        return account
+    }
+
     /// Runs `jackdawctl`.
     func control(_ arguments: [String]) async throws -> (status: Int32, output: String) {
         try await SuiteProcess.run([Self.binary("jackdawctl")] + arguments + ["--config", "\(directory)/jackdaw.yml"])
+    }
+
+    /// Runs `jackdawctl --json`, which must succeed, and reads what it says.
+    func controlRows(_ arguments: [String]) async throws -> [[String: String]] {
+        let result = try await control(arguments + ["--json"])
+        guard result.status == 0 else { throw Failure(description: "\(arguments): \(result.output)") }
+        let value = try JSONSerialization.jsonObject(with: Data(result.output.utf8))
+        let rows = value as? [[String: Any]] ?? (value as? [String: Any]).map { [$0] }
+        guard let rows else { throw Failure(description: "\(arguments): not understood: \(result.output)") }
+        return rows.map { $0.mapValues { "\($0)" } }
     }
 
     /// Gets a path of a process's loopback HTTP endpoint.

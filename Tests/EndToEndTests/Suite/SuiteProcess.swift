@@ -45,6 +45,17 @@ final class SuiteProcess: Sendable {
     /// The peak of the resident memory since `startMemoryMeasurement()`, in bytes.
     func peakMemory() throws -> Int { try memory("VmHWM:") }
 
+    /// What it has used of the processors since its start.
+    func processorTime() throws -> Duration {
+        let line = try String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)
+        // The fields behind the name, which may hold anything.
+        let fields = line.split(separator: ")").last?.split(separator: " ") ?? []
+        guard fields.count > 12, let user = Int(fields[11]), let system = Int(fields[12]) else {
+            throw RunningSuite.Failure(description: "no processor time for \(pid)")
+        }
+        return .milliseconds((user + system) * 10)
+    }
+
     private func memory(_ key: String) throws -> Int {
         let status = try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)
         for line in status.split(separator: "\n") where line.hasPrefix(key) {

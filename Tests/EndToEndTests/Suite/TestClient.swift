@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import NIOCore
 import NIOPosix
 import SASL
+import Synchronization
 import TLS
 import XML
 import XMPPCore
@@ -31,12 +33,14 @@ final class TestClient: Sendable {
         self.inbox = inbox
     }
 
-    /// Connects to a port of 127.0.0.1, from `source` when given (any address of 127.0.0.0/8).
+    /// Connects to a port of 127.0.0.1, from `source` when given (any address of 127.0.0.0/8); `onEnd` is called when
+    /// the connection ends.
     static func connect(
         port: Int,
         directTLS: Bool = false,
         source: String? = nil,
-        contentNamespace: String = "jabber:client"
+        contentNamespace: String = "jabber:client",
+        onEnd: (@Sendable () -> Void)? = nil
     ) async throws -> TestClient {
         let inbox = Inbox()
         var bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -52,6 +56,7 @@ final class TestClient: Sendable {
             }
         if let source { bootstrap = bootstrap.bind(to: try SocketAddress(ipAddress: source, port: 0)) }
         let channel = try await bootstrap.connect(host: "127.0.0.1", port: port).get()
+        if let onEnd { channel.closeFuture.whenComplete { _ in onEnd() } }
         return TestClient(channel: channel, inbox: inbox)
     }
 
@@ -61,6 +66,17 @@ final class TestClient: Sendable {
 
     func send(bytes: [UInt8]) async throws {
         try await channel.writeAndFlush(ByteBuffer(bytes: bytes))
+    }
+
+    /// Sends each byte in a packet, and over TLS in a record, of its own.
+    func send(bytewise bytes: [UInt8]) async throws {
+        for start in stride(from: 0, to: bytes.count, by: 512) where !hasEnded {
+            let piece = bytes[start..<min(start + 512, bytes.count)]
+            try await channel.eventLoop.flatSubmit { [channel] in
+                for byte in piece.dropLast() { channel.writeAndFlush(ByteBuffer(bytes: [byte]), promise: nil) }
+                return channel.writeAndFlush(ByteBuffer(bytes: piece.suffix(1)))
+            }.get()
+        }
     }
 
     /// The next thing that the server sent; fails after `seconds`, which bounds a broken run and decides nothing else.
@@ -81,13 +97,13 @@ final class TestClient: Sendable {
         }
     }
 
-    /// Opens a stream and returns the server's features.
+    /// Opens a stream, with further attributes of its root, and returns the server's features.
     @discardableResult
-    func openStream(to domain: String) async throws -> Element {
+    func openStream(to domain: String, declarations: String = "") async throws -> Element {
         try await restartParser()
         try await send(
             "<?xml version='1.0'?><stream:stream xmlns='jabber:client' "
-                + "xmlns:stream='http://etherx.jabber.org/streams' to='\(domain)' version='1.0'>"
+                + "xmlns:stream='http://etherx.jabber.org/streams' to='\(domain)' version='1.0' \(declarations)>"
         )
         guard case .streamOpened = try await next() else { throw Failure("the server opened no stream") }
         return try await element()
@@ -118,7 +134,17 @@ final class TestClient: Sendable {
         try? await channel.close()
     }
 
+    /// Loses the connection by a reset, so that nothing on its way arrives any more.
+    func resetConnection() async {
+        let options = channel as? any SocketOptionProvider
+        try? await options?.setSoLinger(linger(l_onoff: 1, l_linger: 0)).get()
+        try? await channel.close()
+    }
+
     var isConnected: Bool { channel.isActive }
+
+    /// Whether the server ended the stream, or the connection.
+    var hasEnded: Bool { inbox.hasEnded }
 
     private static func tlsHandler(alpn: [String], serverName: String = "localhost") throws -> TLSHandler {
         try TLSHandler(context: TLSContext(client: .init(alpn: alpn)), domain: serverName)
@@ -129,12 +155,22 @@ final class TestClient: Sendable {
 final class Inbox: Sendable {
     private let stream: AsyncStream<TestClient.Received?>
     private let continuation: AsyncStream<TestClient.Received?>.Continuation
+    private let ended = Atomic(false)
+
+    /// Whether the server ended the stream, or the connection.
+    var hasEnded: Bool { ended.load(ordering: .relaxed) }
 
     init() {
         (stream, continuation) = AsyncStream.makeStream()
     }
 
-    func put(_ received: TestClient.Received) { continuation.yield(received) }
+    func put(_ received: TestClient.Received) {
+        switch received {
+        case .streamClosed, .disconnected: ended.store(true, ordering: .relaxed)
+        case .streamOpened, .element: break
+        }
+        continuation.yield(received)
+    }
 
     func timeOut() { continuation.yield(nil) }
 

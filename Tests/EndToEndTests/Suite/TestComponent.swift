@@ -11,17 +11,7 @@ struct TestComponent: Sendable {
     /// Binds a name; a name that is still bound by a component that just left is tried again.
     static func connect(to suite: RunningSuite, name: String) async throws -> TestComponent {
         for _ in 0..<200 {
-            let client = try await TestClient.connect(port: suite.componentPort, contentNamespace: componentNamespace)
-            try await client.send(
-                "<?xml version='1.0'?><stream:stream xmlns='\(componentNamespace)' "
-                    + "xmlns:stream='http://etherx.jabber.org/streams' to='\(name)'>"
-            )
-            guard case .streamOpened(let header) = try await client.next(), let id = header["id"] else {
-                throw TestClient.Failure("the router opened no stream")
-            }
-            let digest = Digest.hex(Digest.sha1(Array((id + suite.componentSecret).utf8)))
-            try await client.send("<handshake>\(digest)</handshake>")
-            let answer = try await client.element()
+            let (client, answer) = try await handshake(with: suite, name: name)
             if answer.name == "handshake" { return TestComponent(client: client, name: name) }
             guard answer.childElements.first?.name == "conflict" else {
                 throw TestClient.Failure("the handshake failed: \(answer)")
@@ -30,6 +20,25 @@ struct TestComponent: Sendable {
             try await Task.sleep(for: .milliseconds(25))
         }
         throw TestClient.Failure("\(name) stays bound")
+    }
+
+    /// Proves the secret under a name; returns the answer, whatever it is.
+    static func handshake(
+        with suite: RunningSuite,
+        name: String
+    ) async throws -> (client: TestClient, answer: Element) {
+        let client = try await TestClient.connect(port: suite.componentPort, contentNamespace: componentNamespace)
+        try await client.send(
+            "<?xml version='1.0'?><stream:stream xmlns='\(componentNamespace)' "
+                + "xmlns:stream='http://etherx.jabber.org/streams' to='\(name)'>"
+        )
+        guard case .streamOpened(let header) = try await client.next() else {
+            throw TestClient.Failure("the router opened no stream")
+        }
+        let digest = Digest.hex(Digest.sha1(Array(((header["id"] ?? "") + suite.componentSecret).utf8)))
+        // A stream that ended with an error takes no handshake any more.
+        try? await client.send("<handshake>\(digest)</handshake>")
+        return (client, try await client.element())
     }
 
     private static let componentNamespace = "jabber:component:accept"
