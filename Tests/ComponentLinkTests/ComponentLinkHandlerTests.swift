@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Logging
+import NIOCore
+import NIOEmbedded
+import Testing
+import XMPPCore
+
+@testable import ComponentLink
+
+/// What of a link depends on the clock and on turns of the loop, without sockets.
+@Suite struct ComponentLinkHandlerTests {
+    private struct Harness {
+        let loop = EmbeddedEventLoop()
+        let link: InstanceLink
+        let handler: ComponentLinkHandler
+        let channel: EmbeddedChannel
+
+        init() throws {
+            let identity = ComponentLinkStateMachine.Configuration(
+                name: "sm-1.jackdaw.internal",
+                secret: "test",
+                declaration: LinkDeclaration(epoch: "e")
+            )
+            let configuration = InstanceLink.Configuration(host: "127.0.0.1", port: 1, identity: identity)
+            let logger = Logger(label: "link") { _ in SwiftLogNoOpLogHandler() }
+            self.link = InstanceLink(configuration, eventLoop: self.loop, logger: logger)
+            self.handler = ComponentLinkHandler(link: self.link, configuration: configuration, logger: logger)
+            self.channel = EmbeddedChannel(loop: self.loop)
+            try self.channel.pipeline.syncOperations.addHandler(self.handler)
+            try self.channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+        }
+
+        func read(_ text: String) throws {
+            try self.channel.writeInbound(ByteBuffer(string: text))
+        }
+
+        func written() throws -> [String] {
+            self.loop.run()
+            var writes: [String] = []
+            while let buffer = try self.channel.readOutbound(as: ByteBuffer.self) {
+                writes.append(String(buffer: buffer))
+            }
+            return writes
+        }
+
+        func bringUp() throws {
+            try self.read("<stream:stream xmlns='jabber:component:accept' ")
+            try self.read("xmlns:stream='http://etherx.jabber.org/streams' id='1'><handshake/><j:declared/>")
+            #expect(self.handler.isUp)
+            _ = try self.written()
+        }
+    }
+
+    @Test func `what is sent in one turn of the loop is one write`() throws {
+        let harness = try Harness()
+        try harness.bringUp()
+        for _ in 0..<10 { harness.handler.write { $0.writeString("<a/>") } }
+        #expect(try harness.written() == [String(repeating: "<a/>", count: 10)])
+        #expect(harness.handler.queuedBytes == 0)
+    }
+
+    @Test func `a link without a handshake in time is closed`() throws {
+        let harness = try Harness()
+        harness.loop.advanceTime(by: .seconds(9))
+        #expect(harness.channel.isActive)
+        harness.loop.advanceTime(by: .seconds(1))
+        #expect(!harness.channel.isActive)
+    }
+
+    @Test func `white space goes out when nothing else did, and silence resets the link`() throws {
+        let harness = try Harness()
+        try harness.bringUp()
+        harness.loop.advanceTime(by: .seconds(20))
+        #expect(try harness.written() == [], "the declaration was written in this interval")
+        harness.loop.advanceTime(by: .seconds(20))
+        #expect(try harness.written() == [" "])
+        try harness.read(" ")
+        harness.loop.advanceTime(by: .seconds(60))
+        #expect(harness.channel.isActive)
+        harness.loop.advanceTime(by: .seconds(20))
+        #expect(!harness.channel.isActive, "nothing was read for more than three intervals")
+    }
+
+    @Test func `bytes that cannot be read reset the link`() throws {
+        let harness = try Harness()
+        try harness.bringUp()
+        try harness.read("text between elements")
+        #expect(!harness.channel.isActive)
+        #expect(!harness.handler.isUp)
+    }
+}
