@@ -34,7 +34,6 @@ struct ModuleChain {
         Entry { LegacySessionModule($0) },
         Entry { RegistrationModule($0) },
         Entry { DiscoModule($0) },
-        Entry(.offline) { OfflineModule($0) },
         Entry(.contacts) { ContactAddressesModule($0) },
         Entry(.vcard) { VCardModule($0) },
         Entry(.privateStorage) { PrivateStorageModule($0) },
