@@ -59,6 +59,7 @@ struct DaemonProcess {
 
     private func serve(_ context: DaemonContext, _ start: DaemonRunner.Start) async throws {
         ProcessMetrics.register(in: context.metrics, instance: context.instance)
+        for result in ["taken", "refused"] { _ = Self.reloads(context, result) }
         context.readiness.require("started")
         let endpoint = try await listen(context)
         context.status.httpPort = endpoint.port
@@ -103,10 +104,20 @@ struct DaemonProcess {
             let loaded = try ConfigurationFile.load(argument: arguments.configuration)
             settings.apply(loaded.configuration.log)
             context.reload(loaded.configuration)
+            Self.reloads(context, "taken").increment()
             logger.notice("configuration read again; listeners and storage stay as they are")
         } catch {
             for line in error.lines { logger.error("configuration not taken over: \(line)") }
+            Self.reloads(context, "refused").increment()
         }
+    }
+
+    private static func reloads(_ context: DaemonContext, _ result: String) -> Counter {
+        context.metrics.counter(
+            "jackdaw_configuration_reloads",
+            help: "Times that SIGHUP had the configuration read again.",
+            labels: ["result": result]
+        )
     }
 }
 
