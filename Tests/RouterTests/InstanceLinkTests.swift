@@ -87,16 +87,16 @@ import XMPPCore
     }
 
     @Test func `a link comes back after the router did`() async throws {
-        let first = try await TestRouter.start(TestRouter.configuration)
+        // Below the range of outgoing connections, so that none takes it meanwhile.
+        var configuration = TestRouter.configuration
+        configuration.router.listen = ListenAddress(host: "127.0.0.1", port: Int.random(in: 10_000..<32_000))
+        let first = try await TestRouter.start(configuration)
         let sm = try await LinkedInstance.start("sm-1", secret: "sm", first)
         try await sm.wait(for: "complete")
-        let port = first.port
         try await first.service.stop()
         try await sm.wait(for: "down")
         let message = SessionMessage(session: "s", attach: 1, .close)
         #expect(try await sm.on { $0.send(message, to: "sm-1.jackdaw.internal") } == false)
-        var configuration = TestRouter.configuration
-        configuration.router.listen = ListenAddress(host: "127.0.0.1", port: port)
         let second = try await TestRouter.start(configuration)
         try await sm.wait(for: "complete", times: 2)
         try await sm.stop()
