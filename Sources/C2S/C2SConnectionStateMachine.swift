@@ -106,9 +106,9 @@ struct C2SConnectionStateMachine {
     /// Who tries to log in, or has.
     var user: BareJID?
     var mechanismName = ""
-    /// The password to check, while it is being checked.
     var failedLogins = 0
     var failedBindings = 0
+    /// The password to check, while it is being checked.
     var pendingPassword = ""
     /// The request that waits for the session's owner.
     var pendingRequest: SessionMessage.Content?
