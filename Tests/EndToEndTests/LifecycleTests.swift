@@ -11,6 +11,9 @@ import Testing
         let directory: String
         let httpPort: Int
         let child: ChildProcess
+        /// Ends the process should the test run be killed.
+        private let janitor: ChildProcess
+        private var isEnded = false
         private let output: AsyncStream<String>
 
         init(_ extra: String = "") throws {
@@ -31,6 +34,7 @@ import Testing
             try Self.write(configuration + extra, directory)
             let child = try ChildProcess(Self.command(directory), capturesOutput: true)
             self.child = child
+            janitor = try ChildProcess(["sh", "-c", "cat >/dev/null; kill -9 \(child.pid) 2>/dev/null"])
             // On a thread of its own: a read that blocks must not hold one of the few that run the tests.
             let (stream, continuation) = AsyncStream.makeStream(of: String.self)
             Thread.detachNewThread {
@@ -43,7 +47,12 @@ import Testing
         let configuration: String
 
         deinit {
-            child.send(signal: SIGKILL)
+            if !isEnded {
+                child.send(signal: SIGKILL)
+                _ = child.wait()
+            }
+            janitor.closeInput()
+            _ = janitor.wait()
             try? FileManager.default.removeItem(atPath: directory)
         }
 
@@ -68,6 +77,7 @@ import Testing
         func stop() async -> (status: Int32, log: String) {
             child.send(signal: SIGTERM)
             let log = await output.first { _ in true } ?? ""
+            isEnded = true
             return (status: child.wait(), log: log)
         }
     }

@@ -95,6 +95,8 @@ import Glibc
             unsafe posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO)
             unsafe posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO)
         }
+        // NIO's sockets are not close-on-exec: a child that held one would keep its peer from seeing the end.
+        for descriptor in Int32(3)..<4_096 { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
         let own = unsafe arguments.map { unsafe strdup($0) } + [nil]
         let variables = unsafe Self.variables(environment).map { unsafe strdup($0) } + [nil]
         defer {
