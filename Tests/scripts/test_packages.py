@@ -79,6 +79,13 @@ class InstallPackagesTests(unittest.TestCase):
         self.assertEqual(self.install().returncode, 0)
         self.assertIn("the machine's own", self.policy.read_text(encoding="ascii"))
 
+    def test_what_is_too_old_to_build_with_is_renewed(self):
+        for version, installs in (("2.5.0-1+deb12u1", True), ("2.5.0-1+deb12u2", False), ("2.6.4-1", False)):
+            self.program("dpkg-query", f'case $* in *Status*) printf installed ;; *) printf "{version}" ;; esac')
+            result = self.install()
+            self.assertEqual(result.returncode, 0, result.stdout)
+            self.assertEqual("install -q -y --no-install-recommends libexpat1-dev" in result.stdout, installs, version)
+
     def test_another_user_is_told_what_is_missing(self):
         self.root.chmod(0o755)
         result = self.install("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
