@@ -74,7 +74,8 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
             configuration: hub.machineConfiguration,
             isDirectTLS: mode == .direct,
             sessionName: name,
-            address: address.description
+            address: address.description,
+            jids: hub.jids
         )
         reader = StreamReader(
             trust: .foreign,
@@ -201,6 +202,8 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
                     run(machine.streamOpened(header, id: id, sessionFeatures: hub.sessionFeatures))
                 case .element(let element): charge(element)
                 case .streamClosed: run(machine.streamClosed())
+                // Internal links only.
+                case .route: break
                 }
             }
         } catch {

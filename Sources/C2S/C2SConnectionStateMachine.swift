@@ -124,6 +124,8 @@ struct C2SConnectionStateMachine {
     /// What the client owes because of what it was sent: answers that are not charged to it.
     var uncharged = 0
     let address: String
+    /// The addresses of stanzas that came lately, on all connections.
+    let jids: JIDCache?
 
     /// Makes the machine of a new connection.
     ///
@@ -132,7 +134,15 @@ struct C2SConnectionStateMachine {
     ///   - isDirectTLS: TLS begins before the stream does (XEP-0368).
     ///   - sessionName: a fresh random name.
     ///   - address: the client's network address.
-    init(configuration: Configuration, isDirectTLS: Bool, sessionName: String, address: String) {
+    ///   - jids: what connections on the same loop share.
+    init(
+        configuration: Configuration,
+        isDirectTLS: Bool,
+        sessionName: String,
+        address: String,
+        jids: JIDCache? = nil
+    ) {
+        self.jids = jids
         self.configuration = configuration
         self.sessionName = sessionName
         self.address = address

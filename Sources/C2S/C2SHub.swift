@@ -43,6 +43,7 @@ final class C2SHub {
     var tlsContexts: [ListenerMode: TLSContext] = [:]
     /// An idle client costs no parser.
     let parsers = StreamParserCache()
+    let jids = JIDCache()
     /// What SM adds to the stream features, by domain.
     private(set) var sessionFeatures: [String: ByteBuffer] = [:]
     private(set) var isDraining = false

@@ -52,21 +52,22 @@ package struct AdminRequest: Sendable, Equatable {
         }
     }
 
-    /// Appends the whole wrapper, from the instance `from` to the instance `to`.
-    package func write(from: String, to: String, into buffer: inout ByteBuffer) {
-        buffer.writeRouteStart(from: from, to: to)
-        buffer.writeStaticString("<request xmlns='urn:jackdaw:admin:0'")
-        buffer.writeLinkAttribute("id", self.id)
-        buffer.writeLinkAttribute("command", self.command)
-        buffer.writeStaticString(">")
-        for argument in self.arguments {
-            buffer.writeStaticString("<argument")
-            buffer.writeLinkAttribute("name", argument.name)
+    /// Appends the whole wrapper.
+    package func write(with head: RouteHead, into buffer: inout ByteBuffer) {
+        head.write(to: &buffer) { buffer in
+            buffer.writeStaticString("<request xmlns='urn:jackdaw:admin:0'")
+            buffer.writeLinkAttribute("id", self.id)
+            buffer.writeLinkAttribute("command", self.command)
             buffer.writeStaticString(">")
-            buffer.writeLinkText(argument.value)
-            buffer.writeStaticString("</argument>")
+            for argument in self.arguments {
+                buffer.writeStaticString("<argument")
+                buffer.writeLinkAttribute("name", argument.name)
+                buffer.writeStaticString(">")
+                buffer.writeLinkText(argument.value)
+                buffer.writeStaticString("</argument>")
+            }
+            buffer.writeStaticString("</request>")
         }
-        buffer.writeStaticString("</request></j:route>")
     }
 }
 
@@ -127,20 +128,21 @@ package struct AdminResponse: Sendable, Equatable {
         self.init(id: id, rows: rows)
     }
 
-    /// Appends the whole wrapper, from the instance `from` to the instance `to`.
-    package func write(from: String, to: String, into buffer: inout ByteBuffer) {
-        buffer.writeRouteStart(from: from, to: to)
-        buffer.writeStaticString("<response xmlns='urn:jackdaw:admin:0'")
-        buffer.writeLinkAttribute("id", self.id)
-        if let error = self.error {
-            buffer.writeLinkAttribute("error", error.condition)
-            buffer.writeStaticString(">")
-            buffer.writeLinkText(error.text)
-        } else {
-            buffer.writeStaticString(">")
-            for row in self.rows { Self.write(row, to: &buffer) }
+    /// Appends the whole wrapper.
+    package func write(with head: RouteHead, into buffer: inout ByteBuffer) {
+        head.write(to: &buffer) { buffer in
+            buffer.writeStaticString("<response xmlns='urn:jackdaw:admin:0'")
+            buffer.writeLinkAttribute("id", self.id)
+            if let error = self.error {
+                buffer.writeLinkAttribute("error", error.condition)
+                buffer.writeStaticString(">")
+                buffer.writeLinkText(error.text)
+            } else {
+                buffer.writeStaticString(">")
+                for row in self.rows { Self.write(row, to: &buffer) }
+            }
+            buffer.writeStaticString("</response>")
         }
-        buffer.writeStaticString("</response></j:route>")
     }
 
     private static func write(_ row: [AdminField], to buffer: inout ByteBuffer) {
@@ -153,15 +155,5 @@ package struct AdminResponse: Sendable, Equatable {
             buffer.writeStaticString("</field>")
         }
         buffer.writeStaticString("</row>")
-    }
-}
-
-extension ByteBuffer {
-    /// Appends the start tag of a wrapper without attributes of its two ends.
-    fileprivate mutating func writeRouteStart(from: String, to: String) {
-        self.writeStaticString("<j:route")
-        self.writeLinkAttribute("from", from)
-        self.writeLinkAttribute("to", to)
-        self.writeStaticString(">")
     }
 }

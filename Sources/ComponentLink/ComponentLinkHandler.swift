@@ -126,6 +126,7 @@ final class ComponentLinkHandler: ChannelInboundHandler {
                 switch event {
                 case .streamOpened(let header): self.run(self.machine.streamOpened(header))
                 case .element(let element): self.run(self.machine.elementReceived(element))
+                case .route(let route): self.run(self.machine.routeReceived(route))
                 case .streamClosed: self.run(self.machine.failed(.closed))
                 }
             }

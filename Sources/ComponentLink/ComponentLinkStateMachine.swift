@@ -58,7 +58,7 @@ package struct ComponentLinkStateMachine: ~Copyable {
         case instanceAvailable(LinkInstance)
         case instanceUnavailable(LinkInstance)
         case instancesComplete
-        case deliverRoute(LinkRoute)
+        case deliverRoute(RouteFrame)
         case deliverStanza(StreamElement)
         /// An element that cannot be read: worth a line in the log.
         case ignore(LinkFault)
@@ -139,6 +139,15 @@ package struct ComponentLinkStateMachine: ~Copyable {
             return self.deliver(element)
         case .down:
             return .nothing
+        }
+    }
+
+    /// A wrapper that told its length arrived.
+    package mutating func routeReceived(_ route: RouteFrame) -> Action {
+        switch self.state {
+        case .up: .deliverRoute(route)
+        case .down: .nothing
+        case .idle, .opening, .authenticating, .declaring: self.fail(.violation("a wrapper before <j:declared/>"))
         }
     }
 

@@ -49,6 +49,9 @@ package final class InstanceLink {
     /// The instances and components that are bound, by name; empty while the link is down.
     package private(set) var instances: [String: LinkInstance] = [:]
 
+    /// The addresses of stanzas that came lately.
+    private let jids = JIDCache()
+    private var heads: [RouteHead] = []
     private let configuration: Configuration
     private let logger: Logger
     private var backoff: ReconnectBackoff
@@ -103,8 +106,8 @@ package final class InstanceLink {
     /// Sends a wrapper to an instance; false while the link is down.
     @discardableResult
     package func send(_ message: SessionMessage, to instance: String) -> Bool {
-        let name = self.name
-        return self.write { message.write(from: name, to: instance, into: &$0) }
+        let head = self.head(to: instance)
+        return self.write { message.write(with: head, into: &$0) }
     }
 
     /// Sends a stanza by the domain of its `to`; false while the link is down.
@@ -116,15 +119,24 @@ package final class InstanceLink {
     /// Sends a request to an instance; false while the link is down.
     @discardableResult
     package func send(_ request: AdminRequest, to instance: String) -> Bool {
-        let name = self.name
-        return self.write { request.write(from: name, to: instance, into: &$0) }
+        let head = self.head(to: instance)
+        return self.write { request.write(with: head, into: &$0) }
     }
 
     /// Sends an answer to an instance; false while the link is down.
     @discardableResult
     package func send(_ response: AdminResponse, to instance: String) -> Bool {
-        let name = self.name
-        return self.write { response.write(from: name, to: instance, into: &$0) }
+        let head = self.head(to: instance)
+        return self.write { response.write(with: head, into: &$0) }
+    }
+
+    /// The head of wrappers for an instance. Those of the last few receivers are kept.
+    private func head(to instance: String) -> RouteHead {
+        for head in self.heads where head.to == instance { return head }
+        let head = RouteHead(from: self.name, to: instance)
+        if self.heads.count >= 16 { self.heads.removeFirst() }
+        self.heads.append(head)
+        return head
     }
 
     private func write(_ body: (inout ByteBuffer) -> Void) -> Bool {
@@ -214,22 +226,24 @@ extension InstanceLink {
         }
     }
 
-    private func deliver(_ route: LinkRoute) {
-        guard let inner = route.element.inner else { return self.handle(.ignore(.noPayload)) }
-        do {
-            if inner.namespace == Namespace.administration {
-                try self.deliverAdmin(inner, route)
-            } else if route.isUnreachable {
-                self.delegate?.link(self, returned: try SessionMessage(route.element), to: route.to)
+    private func deliver(_ route: RouteFrame) {
+        do throws(LinkFault) {
+            if let message = try SessionMessage(route, jids: self.jids) {
+                if route.isUnreachable {
+                    self.delegate?.link(self, returned: message, to: route.to)
+                } else {
+                    self.delegate?.link(self, received: message, from: route.from)
+                }
             } else {
-                self.delegate?.link(self, received: try SessionMessage(route.element), from: route.from)
+                try self.deliverAdmin(route)
             }
         } catch {
             self.handle(.ignore(error))
         }
     }
 
-    private func deliverAdmin(_ inner: StreamElementTag, _ route: LinkRoute) throws(LinkFault) {
+    private func deliverAdmin(_ route: RouteFrame) throws(LinkFault) {
+        guard let inner = route.inner() else { throw .noPayload }
         if inner.name == "response" {
             guard !route.isUnreachable else { return }
             self.delegate?.link(self, received: try AdminResponse(inner), from: route.from)

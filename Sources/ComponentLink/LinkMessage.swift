@@ -47,27 +47,6 @@ package struct LinkDeclaration: Sendable, Equatable {
     }
 }
 
-/// A wrapper from one instance to another; its payload stays bytes.
-package struct LinkRoute: Sendable {
-    /// The sender's instance name.
-    package var from: String
-    /// The receiver's instance name.
-    package var to: String
-    /// It came back: there is no such instance.
-    package var isUnreachable: Bool
-    /// The wrapper as it was read.
-    package var element: StreamElement
-
-    /// Reads a `<j:route>`.
-    package init(_ element: StreamElement) throws(LinkFault) {
-        let attributes = LinkAttributes(element.attributes)
-        self.from = try attributes.required("from")
-        self.to = try attributes.required("to")
-        self.isUnreachable = attributes["error"] != nil
-        self.element = element
-    }
-}
-
 /// The elements of `urn:jackdaw:link:0` (`docs/protocols.md`, section 1).
 package enum LinkMessage: Sendable {
     case declare(LinkDeclaration)
@@ -75,14 +54,17 @@ package enum LinkMessage: Sendable {
     case available(LinkInstance)
     case unavailable(LinkInstance)
     case instancesComplete
-    case route(LinkRoute)
+    case route(RouteFrame)
 
     /// Reads an element in the link's namespace, whether a trusting or a judging reader gave it.
     package init(_ element: StreamElement) throws(LinkFault) {
         let attributes = LinkAttributes(element.attributes)
         switch element.name {
         case "route":
-            self = .route(try LinkRoute(element))
+            guard let route = RouteFrame(element) else { throw .badContent("route") }
+            if route.from.isEmpty { throw .missingAttribute("from") }
+            if route.to.isEmpty { throw .missingAttribute("to") }
+            self = .route(route)
         case "declare":
             let children = try Self.children(of: element)
             self = .declare(
@@ -131,7 +113,7 @@ package enum LinkMessage: Sendable {
         case .instancesComplete:
             buffer.writeStaticString("<j:instances-complete/>")
         case .route(let route):
-            buffer.writeImmutableBuffer(route.element.bytes)
+            buffer.writeImmutableBuffer(route.bytes)
         }
     }
 

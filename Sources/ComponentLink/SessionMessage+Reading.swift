@@ -2,36 +2,45 @@
 
 import NIOCore
 package import XML
-import XMPPCore
+package import XMPPCore
 
 extension SessionMessage {
-    /// Reads a `<j:route>` that an internal link's reader gave; the stanza in it stays bytes.
-    package init(_ route: StreamElement) throws(LinkFault) {
-        guard let inner = route.inner else { throw .noPayload }
-        let wrapper = LinkAttributes(route.attributes)
-        let session = wrapper["s"] ?? ""
-        let attach: UInt64 = try wrapper.number("a") ?? 0
-        if inner.namespace == Namespace.component {
+    /// Reads a `<j:route>`; the stanza in it stays bytes. Nil if it is about administration (`AdminMessage`).
+    ///
+    /// - Parameters:
+    ///   - route: the wrapper.
+    ///   - jids: remembers addresses between stanzas.
+    /// - Throws: `LinkFault`, which names what cannot be read.
+    package init?(_ route: RouteFrame, jids: JIDCache? = nil) throws(LinkFault) {
+        let session = route.session
+        if !session.isEmpty, let stanza = Stanza(wrapped: route.content, jids: jids) {
+            self.init(session: session, attach: route.attach, Self.content(stanza, route))
+            return
+        }
+        guard let inner = route.inner() else { throw .noPayload }
+        switch inner.namespace {
+        case Namespace.component:
             guard !session.isEmpty else { throw .missingAttribute("s") }
-            do {
-                let number: UInt64? = try wrapper.number("n")
-                let fault = wrapper["fault"].map { StanzaError.Condition(rawValue: $0) ?? .undefinedCondition }
-                let stanza = try Stanza(route: inner)
-                self.init(session: session, attach: attach, .stanza(stanza, number: number, fault: fault))
-            } catch let fault as LinkFault {
-                throw fault
+            do throws(StanzaFault) {
+                self.init(session: session, attach: route.attach, Self.content(try Stanza(route: inner), route))
             } catch {
                 throw .badContent("\(error)")
             }
-            return
+        case Namespace.clientSession:
+            let content = try Content(control: inner)
+            switch content {
+            case .register, .registered, .features: break
+            default: if session.isEmpty { throw .missingAttribute("s") }
+            }
+            self.init(session: session, attach: route.attach, content)
+        case Namespace.administration: return nil
+        default: throw .unknownElement(inner.namespace)
         }
-        guard inner.namespace == Namespace.clientSession else { throw .unknownElement(inner.namespace) }
-        let content = try Content(control: inner)
-        switch content {
-        case .register, .registered, .features: break
-        default: if session.isEmpty { throw .missingAttribute("s") }
-        }
-        self.init(session: session, attach: attach, content)
+    }
+
+    private static func content(_ stanza: Stanza, _ route: RouteFrame) -> Content {
+        let fault = route.fault.map { StanzaError.Condition(rawValue: $0) ?? .undefinedCondition }
+        return .stanza(stanza, number: route.number, fault: fault)
     }
 }
 

@@ -5,25 +5,24 @@ import XML
 import XMPPCore
 
 extension SessionMessage {
-    /// Appends the whole wrapper, from the instance `from` to the instance `to`.
-    package func write(from: String, to: String, into buffer: inout ByteBuffer) {
-        buffer.writeStaticString("<j:route")
-        buffer.writeLinkAttribute("from", from)
-        buffer.writeLinkAttribute("to", to)
-        if !self.session.isEmpty {
-            buffer.writeLinkAttribute("s", self.session)
-            buffer.writeLinkAttribute("a", self.attach)
+    /// Appends the whole wrapper.
+    package func write(with head: RouteHead, into buffer: inout ByteBuffer) {
+        head.write(to: &buffer) { buffer in
+            if !self.session.isEmpty {
+                buffer.writeLinkAttribute("s", self.session)
+                buffer.writeLinkAttribute("a", self.attach)
+            }
+            if case .stanza(_, let number, let fault) = self.content {
+                if let number { buffer.writeLinkAttribute("n", number) }
+                buffer.writeLinkAttribute("fault", fault?.rawValue)
+            }
+        } content: { buffer in
+            if case .stanza(let stanza, _, _) = self.content {
+                stanza.write(to: &buffer)
+            } else {
+                self.content.writeControl(to: &buffer)
+            }
         }
-        if case .stanza(let stanza, let number, let fault) = self.content {
-            if let number { buffer.writeLinkAttribute("n", number) }
-            buffer.writeLinkAttribute("fault", fault?.rawValue)
-            buffer.writeStaticString(">")
-            stanza.write(to: &buffer)
-        } else {
-            buffer.writeStaticString(">")
-            self.content.writeControl(to: &buffer)
-        }
-        buffer.writeStaticString("</j:route>")
     }
 }
 

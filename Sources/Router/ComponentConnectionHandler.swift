@@ -162,6 +162,9 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
                 case .element(let element):
                     self.received += 1
                     self.run(self.machine.elementReceived(element))
+                case .route(let route):
+                    self.received += 1
+                    self.run(self.machine.routeReceived(route))
                 case .streamClosed:
                     self.run(self.machine.streamClosed())
                 }
@@ -192,7 +195,7 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
             self.debug("forward", element)
             if !self.router.forward(element, to: to, from: from, of: self) { self.end(StreamError(.invalidFrom)) }
         case .forwardRoute(let route):
-            self.debug("route", route.element)
+            self.debug("route", route)
             self.router.forward(route, from: self)
         case .close(let bytes, let reason):
             self.close(bytes, reason: reason)
@@ -255,6 +258,11 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
         body(&self.out)
         guard self.queuedBytes <= self.router.limits.queueBytes || !self.isDeclared else { return self.overflow() }
         self.markDirty()
+    }
+
+    /// Appends bytes that are forwarded as they are.
+    func write(_ bytes: ByteBuffer) {
+        self.write { $0.writeImmutableBuffer(bytes) }
     }
 
     private func markDirty() {
@@ -382,14 +390,22 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
         )
     }
 
-    /// A line that follows a stanza of ours: session name and number, or the id of the stanza.
+    /// A line that follows a stanza of ours by its id.
     private func debug(_ what: Logger.Message, _ element: StreamElement) {
         guard self.router.logger.logLevel <= .debug else { return }
-        let stanza =
-            if let session = element["s"] { "\(session)-\(element["n"] ?? "")" } else { element["id"] ?? "" }
+        self.debug(what, link: element["id"] ?? "", to: element["to"] ?? "")
+    }
+
+    /// A line that follows a stanza of ours by session name and number.
+    private func debug(_ what: Logger.Message, _ route: RouteFrame) {
+        guard self.router.logger.logLevel <= .debug else { return }
+        self.debug(what, link: "\(route.session)-\(route.number.map { String($0) } ?? "")", to: route.to)
+    }
+
+    private func debug(_ what: Logger.Message, link: String, to: String) {
         self.router.logger.debug(
             what,
-            metadata: ["peer": "\(self.machine.name ?? "")", "link": "\(stanza)", "to": "\(element["to"] ?? "")"]
+            metadata: ["peer": "\(self.machine.name ?? "")", "link": "\(link)", "to": "\(to)"]
         )
     }
 }

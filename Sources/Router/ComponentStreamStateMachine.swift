@@ -31,7 +31,7 @@ struct ComponentStreamStateMachine: ~Copyable {
         case forwardForeign(Stanza, to: JID)
         /// A stanza of an instance: domains of its addresses, and bytes that nobody has read.
         case forwardInternal(StreamElement, to: String, from: String)
-        case forwardRoute(LinkRoute)
+        case forwardRoute(RouteFrame)
         /// Send this, if anything, and close.
         case close(ByteBuffer, reason: StreamError?)
     }
@@ -197,9 +197,21 @@ struct ComponentStreamStateMachine: ~Copyable {
             self.state = .declaring(name: name, grant: grant)
             return .declare(declaration)
         case .route(let route) where isDeclared:
-            guard route.from == name else { return self.fail(StreamError(.invalidFrom)) }
-            return .forwardRoute(route)
+            return self.routeReceived(route)
         case .route, .declared, .available, .unavailable, .instancesComplete:
+            return self.fail(StreamError(.policyViolation))
+        }
+    }
+
+    /// A wrapper of an instance.
+    mutating func routeReceived(_ route: RouteFrame) -> Action {
+        switch self.state {
+        case .declared(let name, _):
+            guard route.isFrom(Array(name.utf8)) else { return self.fail(StreamError(.invalidFrom)) }
+            return .forwardRoute(route)
+        case .closed:
+            return .nothing
+        default:
             return self.fail(StreamError(.policyViolation))
         }
     }

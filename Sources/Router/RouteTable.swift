@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ComponentLink
+import XML
 
 /// Which link serves which name. A domain matches exactly. Pure.
 struct RouteTable {
@@ -25,6 +26,8 @@ struct RouteTable {
     /// The link that takes what is for domains that are not ours.
     private(set) var defaultRoute: LinkID?
     private var links: [String: LinkID] = [:]
+    /// The instances that are declared, by name as UTF-8: so few that to look along them is quicker than to hash.
+    private var instances: [(name: [UInt8], id: LinkID)] = []
     private var domains: [String: LinkID] = [:]
 
     /// Binds a stream's name; false: it is taken.
@@ -63,6 +66,8 @@ struct RouteTable {
         entry.instance.names = declaration.names
         entry.isAnnounced = true
         self.entries[id] = entry
+        let name = Array(entry.instance.name.utf8)
+        if !self.instances.contains(where: { $0.id == id }) { self.instances.append((name: name, id: id)) }
         return true
     }
 
@@ -70,6 +75,7 @@ struct RouteTable {
     mutating func remove(_ id: LinkID) -> Entry? {
         guard let entry = self.entries.removeValue(forKey: id) else { return nil }
         self.links[entry.instance.name] = nil
+        self.instances.removeAll { $0.id == id }
         for domain in entry.domains { self.domains[domain] = nil }
         if self.defaultRoute == id { self.defaultRoute = nil }
         return entry
@@ -80,10 +86,10 @@ struct RouteTable {
         self.domains[domain]
     }
 
-    /// The instance that a wrapper for `name` goes to.
-    func instance(named name: String) -> LinkID? {
-        guard let id = self.links[name], self.entries[id]?.instance.kind == .internal else { return nil }
-        return id
+    /// The instance that a wrapper goes to.
+    func receiver(of route: RouteFrame) -> LinkID? {
+        for instance in self.instances where route.isTo(instance.name) { return instance.id }
+        return nil
     }
 
     /// Whether the link may send for `domain`: it serves it, or it holds the default route and the domain is not ours.

@@ -186,16 +186,16 @@ final class StanzaRouter {
     }
 
     /// Forwards a wrapper, or answers it where it is for the router.
-    func forward(_ route: LinkRoute, from sender: ComponentConnectionHandler) {
-        if let id = self.table.instance(named: route.to), let destination = self.links[id] {
+    func forward(_ route: RouteFrame, from sender: ComponentConnectionHandler) {
+        if let id = self.table.receiver(of: route), let destination = self.links[id] {
             self.metrics.wrappers.increment()
-            self.metrics.bytes.increment(by: route.element.bytes.readableBytes)
-            destination.write { $0.writeImmutableBuffer(route.element.bytes) }
+            self.metrics.bytes.increment(by: route.bytes.readableBytes)
+            destination.write(route.bytes)
         } else if route.to == self.name {
             self.answer(route, to: sender)
         } else if !route.isUnreachable {
             self.metrics.returned.increment()
-            sender.write { Self.writeReturned(route.element.bytes, to: &$0) }
+            sender.write { Self.writeReturned(route, to: &$0) }
         }
     }
 
@@ -252,19 +252,20 @@ final class StanzaRouter {
         self.slow(sender, for: sender)
     }
 
-    /// `<j:route … error='unreachable'>`: the wrapper with one attribute more.
-    private static func writeReturned(_ bytes: ByteBuffer, to buffer: inout ByteBuffer) {
-        var rest = bytes
-        guard let start = rest.readSlice(length: "<j:route".utf8.count) else { return }
+    /// `<j:route … error='unreachable'>`: the wrapper with one attribute more, at the end of its start tag, since the
+    /// length of its content comes first.
+    private static func writeReturned(_ route: RouteFrame, to buffer: inout ByteBuffer) {
+        let (start, rest) = route.splitBeforeTagEnd()
         buffer.writeImmutableBuffer(start)
         buffer.writeStaticString(" error='unreachable'")
-        buffer.writeBuffer(&rest)
+        buffer.writeImmutableBuffer(rest)
     }
 
-    private func answer(_ route: LinkRoute, to sender: ComponentConnectionHandler) {
-        guard let inner = route.element.inner, let request = try? AdminRequest(inner) else { return }
+    private func answer(_ route: RouteFrame, to sender: ComponentConnectionHandler) {
+        guard let inner = route.inner(), let request = try? AdminRequest(inner) else { return }
         self.responder.respond(to: request).assumeIsolated().whenSuccess { response in
-            sender.write { response.write(from: self.name, to: route.from, into: &$0) }
+            let head = RouteHead(from: self.name, to: route.from)
+            sender.write { response.write(with: head, into: &$0) }
         }
     }
 

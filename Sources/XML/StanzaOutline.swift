@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Where the parts of one child of a stream's root are; offsets count from its first byte.
-///
-/// `child` is the first child element, `grandchild` the first child of that: what a `<j:route>` wraps, and its
-/// payload.
+import NIOCore
+
+/// Where the parts of an element are; offsets count from the first byte that was scanned.
 struct StanzaOutline {
     /// An element: its start tag, and where its end tag starts and ends.
     struct Part {
@@ -23,49 +22,44 @@ struct StanzaOutline {
     /// How many elements are open, the stanza itself included.
     private(set) var depth = 0
     private(set) var stanza: Part?
-    private(set) var child: Part?
-    private(set) var grandchild: Range<Int>?
-    private var isChildClosed = false
 
     /// Whether the stanza's end tag was seen.
     var isComplete: Bool { self.depth == 0 && self.stanza != nil }
 
     /// Notes a start tag.
     mutating func open(_ tag: Range<Int>) {
-        self.note(tag)
+        if self.depth == 0 { self.stanza = Part(tag: tag) }
         self.depth += 1
     }
 
     /// Notes an empty-element tag.
     mutating func openAndClose(_ tag: Range<Int>) {
-        let hadChild = self.child != nil
-        self.note(tag)
-        if self.depth == 1, !hadChild { self.isChildClosed = true }
+        if self.depth == 0 { self.stanza = Part(tag: tag) }
     }
 
     /// Notes an end tag.
     mutating func close(_ tag: Range<Int>) {
         self.depth -= 1
-        switch self.depth {
-        case 0:
-            self.stanza?.contentEnd = tag.lowerBound
-            self.stanza?.end = tag.upperBound
-        case 1 where !self.isChildClosed:
-            self.child?.contentEnd = tag.lowerBound
-            self.child?.end = tag.upperBound
-            self.isChildClosed = true
-        default: break
-        }
+        guard self.depth == 0 else { return }
+        self.stanza?.contentEnd = tag.lowerBound
+        self.stanza?.end = tag.upperBound
     }
 
-    private mutating func note(_ tag: Range<Int>) {
-        switch self.depth {
-        case 0: self.stanza = Part(tag: tag)
-        case 1 where self.child == nil:
-            self.child = Part(tag: tag)
-        case 2 where self.grandchild == nil && !self.isChildClosed:
-            self.grandchild = tag
-        default: break
+    /// The first element in bytes that have passed an edge; nil if there is none, or it does not end.
+    static func firstElement(in bytes: ByteBuffer) -> Part? {
+        var outline = StanzaOutline()
+        var scanner = MarkupScanner(judges: false)
+        while !outline.isComplete {
+            switch scanner.next(bytes.readableBytesUInt8Span) {
+            case .startTag(let tag): outline.open(tag)
+            case .emptyTag(let tag): outline.openAndClose(tag)
+            case .endTag(let tag):
+                guard outline.depth > 0 else { return nil }
+                outline.close(tag)
+            case .text: break
+            case .declaration, .incomplete, .refused: return nil
+            }
         }
+        return outline.stanza
     }
 }

@@ -32,9 +32,9 @@ enum StanzaRewriter {
             limit: limits.stanzaBytes
         )
         guard written.readableBytes <= limits.stanzaBytes else { throw .stanzaTooLarge }
-        guard let result = StreamElement(linkBytes: written, try self.outline(written), root.withoutPrefixes) else {
-            throw .notWellFormed
-        }
+        guard let stanza = StanzaOutline.firstElement(in: written),
+            let result = StreamElement(linkBytes: written, stanza, root.withoutPrefixes)
+        else { throw .notWellFormed }
         return result
     }
 
@@ -50,20 +50,5 @@ enum StanzaRewriter {
             }
         }
         return element
-    }
-
-    private static func outline(_ bytes: ByteBuffer) throws(StreamReader.Failure) -> StanzaOutline {
-        var outline = StanzaOutline()
-        var scanner = MarkupScanner(judges: false)
-        while !outline.isComplete {
-            switch scanner.next(bytes.readableBytesUInt8Span) {
-            case .startTag(let tag): outline.open(tag)
-            case .emptyTag(let tag): outline.openAndClose(tag)
-            case .endTag(let tag): outline.close(tag)
-            case .text: break
-            case .declaration, .incomplete, .refused: throw .notWellFormed
-            }
-        }
-        return outline
     }
 }

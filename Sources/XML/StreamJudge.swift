@@ -13,12 +13,12 @@ final class StreamJudge: ExpatHandler {
     /// many in whatever reads or writes it.
     private static let namespaceBytes = 512
 
-    /// The start tag of the root or of the current child.
+    /// Name and namespace of the root or of the current child.
     private(set) var name = ""
     private(set) var namespace = ""
-    private(set) var attributes: [TagAttribute] = []
-    private(set) var defaultNamespace: String?
-    private(set) var payload: (name: String, namespace: String)?
+    /// What else the root's start tag says; that of a child is read off its bytes.
+    private var attributes: [TagAttribute] = []
+    private var defaultNamespace: String?
     private(set) var needsRewriting = false
     private(set) var failure: StreamReader.Failure?
 
@@ -26,6 +26,7 @@ final class StreamJudge: ExpatHandler {
     private(set) var depth = 0
     private var parser: ExpatParser?
     private var contentNamespace: [UInt8] = []
+    private var contentNamespaceName = ""
     /// Whether the root's default namespace is the content namespace.
     private var inheritsContentNamespace = true
     /// For each open child of the root and what is in it: whether it is in the content namespace.
@@ -54,6 +55,7 @@ final class StreamJudge: ExpatHandler {
 
     /// The root was accepted.
     func enter(_ root: StreamRoot) {
+        self.contentNamespaceName = root.contentNamespace
         self.contentNamespace = Array(root.contentNamespace.utf8)
         self.inheritsContentNamespace = root.defaultNamespace == root.contentNamespace
         self.beginChild()
@@ -61,8 +63,6 @@ final class StreamJudge: ExpatHandler {
 
     /// Makes ready for the next child of the root.
     func beginChild() {
-        self.attributes = []
-        self.payload = nil
         self.needsRewriting = false
         self.isInContentNamespace.removeAll(keepingCapacity: true)
     }
@@ -126,15 +126,23 @@ final class StreamJudge: ExpatHandler {
     func text(_ text: String) {}
 
     private func rootStarted(_ name: ExpatName, _ attributes: ExpatAttributes) {
-        self.noteTag(name, attributes)
+        self.name = name.local
+        self.namespace = name.namespace
         self.defaultNamespace = self.declarations.first { $0.name == "xmlns" }?.value
+        self.attributes = self.declarations.filter { $0.name != "xmlns" }
+        for index in 0..<attributes.count {
+            guard let name = attributes.name(index) else { continue }
+            self.attributes.append(TagAttribute(name: name.asWritten, value: attributes.value(index)))
+        }
     }
 
     private func childStarted(_ name: ExpatName, _ attributes: ExpatAttributes) {
-        self.noteTag(name, attributes)
-        let isInContentNamespace = self.isContent(name)
+        let isOfThisStream = name.isIn(self.contentNamespace)
+        self.name = name.local
+        self.namespace = isOfThisStream ? self.contentNamespaceName : name.namespace
+        let isInContentNamespace = isOfThisStream || self.isContent(name)
         self.isInContentNamespace.append(isInContentNamespace)
-        let isOfOtherStreams = isInContentNamespace && !name.isIn(self.contentNamespace)
+        let isOfOtherStreams = isInContentNamespace && !isOfThisStream
         let inheritsOther = !self.redeclaresDefault && !self.inheritsContentNamespace
         if name.hasPrefix || isOfOtherStreams || inheritsOther { self.needsRewriting = true }
         for index in 0..<attributes.count {
@@ -146,9 +154,6 @@ final class StreamJudge: ExpatHandler {
     private func contentStarted(_ name: ExpatName, _ attributes: ExpatAttributes) {
         for declaration in self.declarations where declaration.name != "xmlns" {
             self.contentPrefixes[String(declaration.name.dropFirst(6)), default: 0] += 1
-        }
-        if self.depth == 2, self.payload == nil {
-            self.payload = (name.local, name.namespace)
         }
         let isInContentNamespace = self.isContent(name)
         let inherits = !name.hasPrefix && !self.redeclaresDefault
@@ -171,16 +176,6 @@ final class StreamJudge: ExpatHandler {
     private func notePrefix(of name: ExpatName) {
         guard !self.needsRewriting, name.hasPrefix, let prefix = name.prefix, prefix != "xml" else { return }
         if self.contentPrefixes[prefix] == nil { self.needsRewriting = true }
-    }
-
-    private func noteTag(_ name: ExpatName, _ attributes: ExpatAttributes) {
-        self.name = name.local
-        self.namespace = name.namespace
-        self.attributes = self.declarations.filter { $0.name != "xmlns" }
-        for index in 0..<attributes.count {
-            guard let name = attributes.name(index) else { continue }
-            self.attributes.append(TagAttribute(name: name.asWritten, value: attributes.value(index)))
-        }
     }
 }
 

@@ -43,6 +43,8 @@ package final class StreamReader {
     package enum Event: Sendable {
         case streamOpened(StreamHeader)
         case element(StreamElement)
+        /// On an internal link: a wrapper that told its length.
+        case route(RouteFrame)
         case streamClosed
     }
 
@@ -125,6 +127,13 @@ package final class StreamReader {
                     guard let event = try self.readProlog() else { return self.suspend() }
                     return event
                 case .betweenElements(let root):
+                    if self.trust == .internalLink {
+                        switch try self.readRoute() {
+                        case .incomplete: return self.suspend()
+                        case .route(let frame): return .route(frame)
+                        case .other: break
+                        }
+                    }
                     guard try self.beginElement(root) else { return self.suspend() }
                 case .inElement(let root, let isForeign):
                     guard let event = try self.readElement(root, isForeign: isForeign) else { return self.suspend() }
@@ -281,7 +290,7 @@ package final class StreamReader {
             header = judge.header
             written = TagParser.writtenName(self.input, tag)
         } else {
-            guard let parsed = TagParser(self.input, tag) else { throw .notWellFormed }
+            guard let parsed = TagParser(self.input.slice(tag)) else { throw .notWellFormed }
             header = parsed.header
             written = parsed.name
         }
@@ -291,6 +300,29 @@ package final class StreamReader {
         self.phase = isEmpty ? .closing : .betweenElements(root)
         if !isEmpty { self.releaseJudge(root) }
         return .streamOpened(header)
+    }
+
+    // MARK: Wrappers
+
+    private enum RouteReading {
+        case other
+        case incomplete
+        case route(RouteFrame)
+    }
+
+    /// Takes a wrapper by the length that it tells, if one begins here.
+    private func readRoute() throws(Failure) -> RouteReading {
+        self.skipWhiteSpace()
+        let input = self.input
+        switch RouteScan(input.readableBytesUInt8Span, limit: self.limits.stanzaBytes) {
+        case .other: return .other
+        case .incomplete: return .incomplete
+        case .refused(let failure): throw failure
+        case .route(let tag, let end):
+            guard let frame = RouteFrame(input, tag, end: end) else { throw .notWellFormed }
+            self.input.moveReaderIndex(forwardBy: end)
+            return .route(frame)
+        }
     }
 
     // MARK: Elements
@@ -375,7 +407,7 @@ package final class StreamReader {
         guard let bytes = self.input.readSlice(length: stanza.end) else { throw .notWellFormed }
         self.phase = .betweenElements(root)
         guard isForeign else {
-            guard let element = StreamElement(linkBytes: bytes, self.outline, root) else { throw .notWellFormed }
+            guard let element = StreamElement(linkBytes: bytes, stanza, root) else { throw .notWellFormed }
             return element
         }
         // The scanner and expat must have seen the same element.

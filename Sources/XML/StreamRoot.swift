@@ -15,6 +15,7 @@ struct StreamRoot: Equatable {
 
     static let streamsNamespace = "http://etherx.jabber.org/streams"
     static let linkNamespace = "urn:jackdaw:link:0"
+    static let componentNamespace = "jabber:component:accept"
 
     /// Those of RFC 6120 §4.8.2 and XEP-0114, as UTF-8.
     static let contentNamespaces = ["jabber:client", "jabber:server", "jabber:component:accept"].map { Array($0.utf8) }
@@ -24,12 +25,12 @@ struct StreamRoot: Equatable {
         namespace == streamsOwn || self.contentNamespaces.contains { namespace.utf8.elementsEqual($0) }
     }
 
-    /// What a prefix means to a reader that does not resolve namespaces. `j` is fixed on internal links.
-    func namespace(ofPrefix prefix: String) -> String? {
+    /// What a prefix means to a reader that does not resolve namespaces: both are fixed on internal links.
+    static func namespace(ofPrefix prefix: String) -> String? {
         switch prefix {
         case "j": Self.linkNamespace
         case "stream": Self.streamsNamespace
-        default: self.prefixes.value(of: "xmlns:" + prefix)
+        default: nil
         }
     }
 

@@ -13,21 +13,34 @@ struct TagParser {
     /// The plain `xmlns`.
     private(set) var defaultNamespace: String?
 
-    private let buffer: ByteBuffer
-    private var index: Int
-    private let end: Int
-
-    /// `range` covers the tag from `<` to `>`, counted from the buffer's reader index.
-    init?(_ buffer: ByteBuffer, _ range: Range<Int>) {
-        self.buffer = buffer
-        self.index = range.lowerBound + 1
-        self.end = range.upperBound - 1
-        guard range.lowerBound >= 0, self.index < self.end, self.end < buffer.readableBytes else { return nil }
+    /// Reads the start tag that the readable bytes begin with.
+    init?(_ buffer: ByteBuffer) {
         let bytes = buffer.readableBytesUInt8Span
-        let name = self.takeName(bytes)
+        guard bytes.count > 1, bytes[0] == UInt8(ascii: "<") else { return nil }
+        let name = AttributeCursor.nameEnd(bytes, from: 1)
         guard !name.isEmpty else { return nil }
-        self.name = name
-        guard self.readAttributes(bytes) else { return nil }
+        self.name = buffer.string(name)
+        var cursor = AttributeCursor(at: name.upperBound)
+        while cursor.next(bytes) {
+            guard let value = Self.value(of: cursor, in: buffer) else { return nil }
+            if cursor.name.count == 5, bytes.matches(cursor.name, Self.xmlns) {
+                self.defaultNamespace = value
+            } else {
+                self.attributes.append(TagAttribute(name: buffer.string(cursor.name), value: value))
+            }
+        }
+        guard cursor.end != nil else { return nil }
+    }
+
+    private static let xmlns = Array("xmlns".utf8)
+
+    /// The value of the attribute that a cursor is at; nil if a reference in it is unknown.
+    static func value(of cursor: AttributeCursor, in buffer: ByteBuffer) -> String? {
+        guard !cursor.isPlain else { return buffer.string(cursor.value) }
+        let view = buffer.readableBytesView
+        return Self.normalise(
+            view[view.startIndex + cursor.value.lowerBound..<view.startIndex + cursor.value.upperBound]
+        )
     }
 
     /// The name in a start or end tag, as written.
@@ -40,69 +53,20 @@ struct TagParser {
         return String(decoding: name, as: UTF8.self)
     }
 
-    private mutating func readAttributes(_ bytes: Span<UInt8>) -> Bool {
+    /// Name and namespace of the first element in the content of one in `namespace`; nil if there is none.
+    static func firstTag(in content: ByteBuffer, inheriting namespace: String) -> (name: String, namespace: String)? {
+        guard content.readableBytes > 0 else { return nil }
+        var scanner = MarkupScanner(judges: false)
         while true {
-            let hasSpace = self.skipWhiteSpace(bytes)
-            guard self.index < self.end else { return true }
-            if bytes[self.index] == UInt8(ascii: "/") {
-                return self.index == self.end - 1
-            }
-            guard hasSpace else { return false }
-            let name = self.takeName(bytes)
-            _ = self.skipWhiteSpace(bytes)
-            guard !name.isEmpty, self.index < self.end, bytes[self.index] == UInt8(ascii: "=") else { return false }
-            self.index += 1
-            _ = self.skipWhiteSpace(bytes)
-            guard let value = self.takeValue(bytes) else { return false }
-            if name == "xmlns" {
-                self.defaultNamespace = value
-            } else {
-                self.attributes.append(TagAttribute(name: name, value: value))
+            switch scanner.next(content.readableBytesUInt8Span) {
+            case .startTag(let tag), .emptyTag(let tag):
+                guard let parsed = TagParser(content.slice(tag)) else { return nil }
+                let resolved = parsed.resolved(inheriting: namespace)
+                return (resolved.name, resolved.namespace ?? "")
+            case .text: continue
+            case .endTag, .declaration, .incomplete, .refused: return nil
             }
         }
-    }
-
-    private mutating func skipWhiteSpace(_ bytes: Span<UInt8>) -> Bool {
-        let start = self.index
-        while self.index < self.end, MarkupScanner.isWhiteSpace(bytes[self.index]) { self.index += 1 }
-        return self.index > start
-    }
-
-    private mutating func takeName(_ bytes: Span<UInt8>) -> String {
-        let start = self.index
-        scan: while self.index < self.end {
-            switch bytes[self.index] {
-            case 0x20, 0x09, 0x0A, 0x0D, UInt8(ascii: "/"), UInt8(ascii: "="), UInt8(ascii: "'"), UInt8(ascii: "\""),
-                UInt8(ascii: "<"), UInt8(ascii: "&"):
-                break scan
-            default: self.index += 1
-            }
-        }
-        return self.string(start..<self.index)
-    }
-
-    private func string(_ range: Range<Int>) -> String {
-        self.buffer.getString(at: self.buffer.readerIndex + range.lowerBound, length: range.count) ?? ""
-    }
-
-    private mutating func takeValue(_ bytes: Span<UInt8>) -> String? {
-        guard self.index < self.end else { return nil }
-        let quote = bytes[self.index]
-        guard quote == UInt8(ascii: "'") || quote == UInt8(ascii: "\"") else { return nil }
-        let start = self.index + 1
-        var isPlain = true
-        self.index = start
-        while self.index < self.end, bytes[self.index] != quote {
-            let byte = bytes[self.index]
-            if byte == UInt8(ascii: "&") || byte < 0x20 { isPlain = false }
-            self.index += 1
-        }
-        guard self.index < self.end else { return nil }
-        let value = start..<self.index
-        self.index += 1
-        guard !isPlain else { return self.string(value) }
-        let view = self.buffer.readableBytesView
-        return Self.normalise(view[view.startIndex + value.lowerBound..<view.startIndex + value.upperBound])
     }
 
     /// References resolved and white space made spaces (XML 1.0 §3.3.3); nil if a reference is unknown.
@@ -153,22 +117,25 @@ struct TagParser {
 }
 
 extension TagParser {
-    /// Name and namespace. Only the tag's own declarations, what `scope` tells of a prefix, and the inherited default
-    /// namespace count; a namespace that is not told is nil.
-    func resolved(inheriting namespace: String, scope: (String) -> String?) -> (name: String, namespace: String?) {
+    /// Name and namespace. Only the tag's own declarations, the prefixes that are fixed on internal links, and the
+    /// inherited default namespace count; a namespace that is not told is nil.
+    func resolved(inheriting namespace: String) -> (name: String, namespace: String?) {
         guard let colon = self.name.utf8.firstIndex(of: UInt8(ascii: ":")) else {
             return (self.name, self.defaultNamespace ?? namespace)
         }
         let prefix = String(self.name[..<colon])
         let local = String(self.name[self.name.utf8.index(after: colon)...])
-        return (local, self.attributes.value(of: "xmlns:" + prefix) ?? scope(prefix))
+        return (local, self.attributes.value(of: "xmlns:" + prefix) ?? StreamRoot.namespace(ofPrefix: prefix))
     }
 
-    /// The tag as the header of a stream.
+    /// The tag as the header of a stream, which declares its own prefix.
     var header: StreamHeader {
-        let resolved = self.resolved(inheriting: "") { _ in nil }
+        let resolved = self.resolved(inheriting: "")
+        let colon = self.name.utf8.firstIndex(of: UInt8(ascii: ":"))
+        let prefix = colon.map { String(self.name[..<$0]) }
+        let declared = prefix.map { self.attributes.value(of: "xmlns:" + $0) } ?? resolved.namespace
         return StreamHeader(
-            namespace: resolved.namespace ?? "",
+            namespace: declared ?? "",
             name: resolved.name,
             contentNamespace: self.defaultNamespace,
             attributes: self.attributes

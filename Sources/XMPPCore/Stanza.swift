@@ -14,21 +14,39 @@ package struct Stanza: Sendable {
         case iq
     }
 
-    package var kind: Kind
-    package var to: JID?
-    package var from: JID?
-    package var type: String?
-    package var id: String?
-    package var lang: String?
+    package let kind: Kind
+    package var to: JID? { didSet { if to != oldValue { written = nil } } }
+    package var from: JID? {
+        didSet {
+            guard from != oldValue else { return }
+            if oldValue == nil, written != nil { isFromAdded = true } else { written = nil }
+        }
+    }
+    package var type: String? { didSet { if type != oldValue { written = nil } } }
+    package var id: String? { didSet { if id != oldValue { written = nil } } }
+    package var lang: String? {
+        didSet {
+            guard lang != oldValue else { return }
+            if oldValue == nil, written != nil { isLangAdded = true } else { written = nil }
+        }
+    }
 
     /// What else the start tag had, `xmlns:x` declarations among it.
-    package var otherAttributes: [TagAttribute]
+    package var otherAttributes: [TagAttribute] { didSet { written = nil } }
 
     /// The children as bytes, self-contained in the content namespace.
     package private(set) var payload: ByteBuffer
 
+    /// The attributes as they were read, with the space before them, as long as they hold: an envelope that nobody
+    /// changes is forwarded as it is. `from` and `lang` may be added to it.
+    private var written: ByteBuffer?
+    private var isFromAdded = false
+    private var isLangAdded = false
+
     /// Name and namespace of the first child element; a child in the content namespace is in `jabber:client`.
-    package private(set) var payloadTag: (name: String, namespace: String)?
+    package var payloadTag: (name: String, namespace: String)? {
+        StreamElement.firstTag(in: payload, inheriting: Namespace.client)
+    }
 
     package init(
         kind: Kind,
@@ -52,34 +70,41 @@ package struct Stanza: Sendable {
         }
     }
 
-    /// A stanza from a child of a stream's root.
-    package init(_ element: StreamElement) throws(StanzaFault) {
-        try self.init(
-            name: element.name,
-            namespace: element.namespace,
-            attributes: element.attributes,
-            content: element.content,
-            payload: element.payload
-        )
+    /// A stanza from a child of a stream's root. `jids` remembers addresses between stanzas.
+    package init(_ element: StreamElement, jids: JIDCache? = nil) throws(StanzaFault) {
+        if element.hasOwnTag, Namespace.isContent(element.namespace), let tag = StanzaTag(element.bytes) {
+            try self.init(tag, in: element.bytes, content: element.content, jids: jids)
+        } else {
+            try self.init(
+                name: element.name,
+                namespace: element.namespace,
+                attributes: element.attributes,
+                content: element.content
+            )
+        }
     }
 
     /// A stanza from the child of a `<j:route>`.
     package init(route tag: StreamElementTag) throws(StanzaFault) {
-        try self.init(
-            name: tag.name,
-            namespace: tag.namespace,
-            attributes: tag.attributes,
-            content: tag.content,
-            payload: tag.payload
-        )
+        try self.init(name: tag.name, namespace: tag.namespace, attributes: tag.attributes, content: tag.content)
+    }
+
+    /// The stanza that is all of a wrapper's content, written by one of our own; nil for anything else, which may be
+    /// one in another form.
+    package init?(wrapped bytes: ByteBuffer, jids: JIDCache? = nil) {
+        guard let tag = StanzaTag(bytes) else { return nil }
+        guard let end = tag.contentEnd(in: bytes),
+            let content = bytes.getSlice(at: bytes.readerIndex + tag.end, length: end - tag.end),
+            let stanza = try? Stanza(tag, in: bytes, content: content, jids: jids)
+        else { return nil }
+        self = stanza
     }
 
     private init(
         name: String,
         namespace: String,
         attributes: [TagAttribute],
-        content: ByteBuffer,
-        payload: (name: String, namespace: String)?
+        content: ByteBuffer
     ) throws(StanzaFault) {
         guard let kind = Kind(rawValue: name), Namespace.isContent(namespace) else { throw .unknownKind }
         self.init(kind: kind)
@@ -96,16 +121,66 @@ package struct Stanza: Sendable {
             }
         }
         self.payload = content
-        if let payload {
-            let isContent = payload.namespace == namespace
-            self.payloadTag = (payload.name, isContent ? Namespace.client : payload.namespace)
+    }
+
+    /// A stanza with a simple start tag, which it keeps if its addresses are prepared.
+    private init(
+        _ tag: StanzaTag,
+        in bytes: ByteBuffer,
+        content: ByteBuffer,
+        jids: JIDCache?
+    ) throws(StanzaFault) {
+        let text = { (place: Range<Int>?) -> String? in
+            place.flatMap { bytes.getString(at: bytes.readerIndex + $0.lowerBound, length: $0.count) }
+        }
+        let jids = jids ?? JIDCache(bits: 1)
+        self.init(kind: Kind(tag.kind))
+        var isPrepared = true
+        if let place = tag.to {
+            do throws(JIDError) {
+                let found = try jids.jid(bytes, place)
+                (self.to, isPrepared) = (found.jid, found.isPrepared)
+            } catch { throw .malformedTo(text(place) ?? "") }
+        }
+        if let place = tag.from {
+            do throws(JIDError) {
+                let found = try jids.jid(bytes, place)
+                self.from = found.jid
+                isPrepared = isPrepared && found.isPrepared
+            } catch { throw .malformedFrom(text(place) ?? "") }
+        }
+        self.type = text(tag.type)
+        self.id = text(tag.id)
+        self.lang = text(tag.lang)
+        self.payload = content
+        if isPrepared {
+            self.written = bytes.getSlice(
+                at: bytes.readerIndex + tag.attributes.lowerBound,
+                length: tag.attributes.count
+            )
         }
     }
 
     /// Writes the stanza; it inherits the content namespace of the stream.
     package func write(to buffer: inout ByteBuffer) {
-        buffer.writeStaticString("<")
-        buffer.writeString(self.kind.rawValue)
+        buffer.writeStaticString(kind.startTag)
+        if let written {
+            if isFromAdded, let from { XMLEscape.writeAttribute("from", from.description, to: &buffer) }
+            if isLangAdded, let lang { XMLEscape.writeAttribute("xml:lang", lang, to: &buffer) }
+            buffer.writeImmutableBuffer(written)
+        } else {
+            writeAttributes(to: &buffer)
+        }
+        guard self.payload.readableBytes > 0 else {
+            buffer.writeStaticString("/>")
+            return
+        }
+        buffer.writeStaticString(">")
+        buffer.writeImmutableBuffer(self.payload)
+        buffer.writeStaticString(kind.endTag)
+    }
+
+    private func writeAttributes(to buffer: inout ByteBuffer) {
         if let to { XMLEscape.writeAttribute("to", to.description, to: &buffer) }
         if let from { XMLEscape.writeAttribute("from", from.description, to: &buffer) }
         if let type { XMLEscape.writeAttribute("type", type, to: &buffer) }
@@ -114,15 +189,6 @@ package struct Stanza: Sendable {
         for attribute in self.otherAttributes {
             XMLEscape.writeAttribute(attribute.name, attribute.value, to: &buffer)
         }
-        guard self.payload.readableBytes > 0 else {
-            buffer.writeStaticString("/>")
-            return
-        }
-        buffer.writeStaticString(">")
-        buffer.writeImmutableBuffer(self.payload)
-        buffer.writeStaticString("</")
-        buffer.writeString(self.kind.rawValue)
-        buffer.writeStaticString(">")
     }
 
     /// About how many bytes `write` produces, for buffers and quotas.
@@ -156,24 +222,43 @@ package struct Stanza: Sendable {
 
     /// Adds a child. An element in `jabber:client` goes into the content namespace.
     package mutating func append(_ element: Element) {
-        if self.payloadTag == nil {
-            self.payloadTag = (element.name, element.namespace)
-        }
         element.write(to: &self.payload, inheriting: Namespace.client)
     }
 
-    /// Adds children as bytes, self-contained in the content namespace. `tag` names the first of them.
-    package mutating func append(bytes: ByteBuffer, tag: (name: String, namespace: String)?) {
-        if self.payloadTag == nil {
-            self.payloadTag = tag
-        }
+    /// Adds children as bytes, self-contained in the content namespace.
+    package mutating func append(bytes: ByteBuffer) {
         self.payload.writeImmutableBuffer(bytes)
     }
 
     /// Takes all children away.
     package mutating func removePayload() {
         self.payload = ByteBuffer()
-        self.payloadTag = nil
+    }
+}
+
+extension Stanza.Kind {
+    fileprivate init(_ kind: StanzaTag.Kind) {
+        switch kind {
+        case .message: self = .message
+        case .presence: self = .presence
+        case .iq: self = .iq
+        }
+    }
+
+    fileprivate var startTag: StaticString {
+        switch self {
+        case .message: "<message"
+        case .presence: "<presence"
+        case .iq: "<iq"
+        }
+    }
+
+    fileprivate var endTag: StaticString {
+        switch self {
+        case .message: "</message>"
+        case .presence: "</presence>"
+        case .iq: "</iq>"
+        }
     }
 }
 

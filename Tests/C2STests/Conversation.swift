@@ -61,6 +61,7 @@ struct Conversation {
                         add(machine.elementReceived(element, id: "id", hasUnreadInput: reader.hasUnreadInput))
                     }
                 case .streamClosed: add(machine.streamClosed())
+                case .route: break
                 }
             }
         } catch {
@@ -138,8 +139,8 @@ struct Conversation {
 
     private mutating func add(_ message: SessionMessage) {
         var buffer = ByteBuffer()
-        message.write(from: "c2s", to: "sm", into: &buffer)
-        lines.append("* to SM " + String(buffer: buffer))
+        message.write(with: RouteHead(from: "c2s", to: "sm"), into: &buffer)
+        lines.append("* to SM " + String(buffer: buffer).replacing(#/ b='[0-9]+'/#, with: "", maxReplacements: 1))
     }
 
     private static func shorten(_ text: String) -> String {

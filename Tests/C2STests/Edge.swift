@@ -73,8 +73,8 @@ final class Edge {
         defer { sent = [] }
         return sent.map { message in
             var buffer = ByteBuffer()
-            message.write(from: "c2s", to: "sm", into: &buffer)
-            let text = String(buffer: buffer)
+            message.write(with: RouteHead(from: "c2s", to: "sm"), into: &buffer)
+            let text = String(buffer: buffer).replacing(#/ b='[0-9]+'/#, with: "", maxReplacements: 1)
             return text.replacing("<j:route from='c2s' to='sm' s='", with: "").replacing("</j:route>", with: "")
         }
     }

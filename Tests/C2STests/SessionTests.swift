@@ -90,7 +90,7 @@ import XMPPCore
         #expect(
             conversation.client("<message to='romeo@one.example' id='1'>\(body)</message>") == [
                 Self.stanza(number: 1)
-                    + "<message to='romeo@one.example' from='juliet@one.example/r' id='1' xml:lang='de'>"
+                    + "<message from='juliet@one.example/r' xml:lang='de' to='romeo@one.example' id='1'>"
                     + "\(body)</message></j:route>"
             ]
         )

@@ -47,7 +47,7 @@ import XML
     }
 
     @Test func `a returned wrapper says so`() throws {
-        let route = try LinkRoute(try LinkReader.element("<j:route error='unreachable' from='a' to='b'><x/></j:route>"))
+        let route = try LinkReader.route("<j:route from='a' to='b' error='unreachable'><x/></j:route>")
         #expect(route.isUnreachable)
         #expect(route.from == "a")
         #expect(route.to == "b")
@@ -60,14 +60,14 @@ import XML
             arguments: [AdminField("user", "ä<b>@localhost"), AdminField("password", " '\"&\n ")]
         )
         var buffer = ByteBuffer()
-        request.write(from: "ctl", to: "sm", into: &buffer)
+        request.write(with: RouteHead(from: "ctl", to: "sm"), into: &buffer)
         let rows = AdminResponse(id: "1", rows: [[AdminField("a", "1"), AdminField("b", "")], []])
-        rows.write(from: "sm", to: "ctl", into: &buffer)
+        rows.write(with: RouteHead(from: "sm", to: "ctl"), into: &buffer)
         let failure = AdminResponse(id: "2", error: AdminResponse.Failure("conflict", "taken & gone"))
-        failure.write(from: "sm", to: "ctl", into: &buffer)
-        let elements = try LinkReader.elements(in: String(buffer: buffer))
-        let tags = try elements.map { try #require($0.inner) }
-        #expect(elements.map { $0["to"] } == ["sm", "ctl", "ctl"])
+        failure.write(with: RouteHead(from: "sm", to: "ctl"), into: &buffer)
+        let routes = try LinkReader.routes(in: String(buffer: buffer))
+        let tags = try routes.map { try #require($0.inner()) }
+        #expect(routes.map(\.to) == ["sm", "ctl", "ctl"])
         #expect(try AdminRequest(tags[0]) == request)
         #expect(request["user"] == "ä<b>@localhost")
         #expect(request["what"] == nil)

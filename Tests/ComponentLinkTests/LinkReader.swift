@@ -24,5 +24,23 @@ enum LinkReader {
         return element
     }
 
+    /// The wrappers that told their length.
+    static func routes(in text: String) throws -> [RouteFrame] {
+        let reader = StreamReader(trust: .internalLink, contentNamespaces: ["jabber:component:accept"])
+        reader.receive(ByteBuffer(string: Self.header + text))
+        var routes: [RouteFrame] = []
+        while let event = try reader.next() {
+            if case .route(let route) = event { routes.append(route) }
+        }
+        return routes
+    }
+
+    /// A wrapper, whether it told its length or not.
+    static func route(_ text: String) throws -> RouteFrame {
+        if let route = try Self.routes(in: text).first { return route }
+        guard let route = RouteFrame(try Self.element(text)) else { throw Missing() }
+        return route
+    }
+
     struct Missing: Error {}
 }

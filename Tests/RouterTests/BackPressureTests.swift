@@ -115,7 +115,7 @@ import Testing
             _ = try await sm.read(
                 through: "<j:instance name='c2s-1.jackdaw.internal' epoch='f' kind='internal' state='unavailable'>"
             )
-            _ = try await sm.read(through: "<j:route error='unreachable'")
+            _ = try await sm.read(through: " error='unreachable'>")
             sending.cancel()
             _ = await sending.result
         }

@@ -79,7 +79,7 @@ import Testing
         }.joined()
         try chess.writeInbound(ByteBuffer(string: burst))
         for (channel, name) in [(words, "words"), (rooms, "rooms")] {
-            let expected = (1...5).map { "<presence to='\(name).localhost' from='chess.localhost' id='\($0)'/>" }
+            let expected = (1...5).map { "<presence from='chess.localhost' to='\(name).localhost' id='\($0)'/>" }
             #expect(try router.written(channel) == [expected.joined()])
         }
         let bounces = try router.written(chess)

@@ -87,7 +87,8 @@ import XMPPCore
         #expect(machine.isDeclared == false)
         said.append(word(machine.declared()))
         #expect(machine.isDeclared == true)
-        let route = element("route", link, ["from": "sm-1.jackdaw.internal", "to": "c2s-1.jackdaw.internal"])
+        var route = element("route", link)
+        route.bytes = ByteBuffer(string: "<j:route from='sm-1.jackdaw.internal' to='c2s-1.jackdaw.internal'/>")
         said.append(word(machine.elementReceived(route)))
         let attributes: KeyValuePairs = ["from": "a@localhost/x@y", "to": "chess.localhost/a/b@c"]
         said.append(word(machine.elementReceived(element("message", "jabber:component:accept", attributes))))

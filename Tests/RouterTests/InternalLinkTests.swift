@@ -99,7 +99,7 @@ import Testing
             let back = try await sm.read(through: "</j:route>")
             #expect(
                 back.hasSuffix(
-                    "<j:route error='unreachable' from='\(Self.sm)' to='\(Self.c2s)' s='a' a='1'>"
+                    "<j:route from='\(Self.sm)' to='\(Self.c2s)' s='a' a='1' error='unreachable'>"
                         + "<close xmlns='urn:jackdaw:session:0'/></j:route>"
                 )
             )

@@ -1,13 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ComponentLink
+import NIOCore
 import Testing
+import XML
+import XMPPCore
 
 @testable import Router
 
 @Suite struct RouteTableTests {
     private let one = RouteTable.LinkID(number: 1)
     private let two = RouteTable.LinkID(number: 2)
+
+    /// A wrapper for an instance.
+    private func route(to name: String) throws -> RouteFrame {
+        var element = StreamElement(name: "route", namespace: Namespace.link)
+        element.bytes = ByteBuffer(string: "<j:route from='a' to='\(name)'/>")
+        return try #require(RouteFrame(element))
+    }
 
     private func external(_ name: String) -> LinkInstance {
         LinkInstance(name: name, epoch: "x", kind: .external, names: [])
@@ -50,7 +60,7 @@ import Testing
         #expect(table.defaultRoute == nil)
     }
 
-    @Test func `a declaration with a name that is taken changes nothing`() {
+    @Test func `a declaration with a name that is taken changes nothing`() throws {
         var table = RouteTable()
         #expect(table.bind(one, external("sm-1.jackdaw.internal"), servesItsName: false) == true)
         #expect(table.bind(two, external("sm-2.jackdaw.internal"), servesItsName: false) == true)
@@ -58,8 +68,8 @@ import Testing
         #expect(table.declare(two, LinkDeclaration(epoch: "e", names: ["other", "localhost"])) == false)
         #expect(table.declare(two, LinkDeclaration(epoch: "e", names: ["other"], isDefaultRoute: true)) == false)
         #expect(table.link(serving: "other") == nil)
-        #expect(table.instance(named: "sm-2.jackdaw.internal") == nil)
-        #expect(table.instance(named: "sm-1.jackdaw.internal") == one)
+        #expect(table.receiver(of: try route(to: "sm-2.jackdaw.internal")) == nil)
+        #expect(table.receiver(of: try route(to: "sm-1.jackdaw.internal")) == one)
     }
 
     @Test func `only the holder of the default route sends for domains that are not ours`() {

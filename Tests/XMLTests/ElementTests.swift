@@ -218,7 +218,7 @@ import Testing
 }
 
 extension Element {
-    fileprivate static func random(_ random: inout SeededGenerator, levels: Int) -> Element {
+    static func random(_ random: inout SeededGenerator, levels: Int) -> Element {
         let namespaces = ["urn:0", "urn:1", "urn:2", "jabber:iq:roster"]
         var element = Element(String("abcdefgh".randomElement(using: &random) ?? "a"), namespaces[random.below(4)])
         for name in ["p", "q", "r"] where random.below(3) == 0 {
@@ -237,7 +237,7 @@ extension Element {
         return element
     }
 
-    private static func text(_ random: inout SeededGenerator) -> String {
+    static func text(_ random: inout SeededGenerator) -> String {
         let pieces = [
             "a", "<", ">", "&", "'", "\"", "\n", "\t", "\r", " ", "ä", "😀", "]]>", "&amp;", "\u{85}", "\u{2028}",
         ]

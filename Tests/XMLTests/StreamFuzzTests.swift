@@ -89,6 +89,20 @@ import Testing
         for attribute in element.attributes {
             #expect(inner[attribute.name] == attribute.value, comment)
         }
+        // Expat, which judged the bytes, reads the same attributes off them.
+        let parsed = try Element(parsing: element.bytes, namespace: element.namespace)
+        let declared = { (attribute: TagAttribute) in attribute.name.hasPrefix("xmlns:") }
+        #expect(
+            parsed.attributes.map(\.value).sorted()
+                == element.attributes.filter { !declared($0) }.map(\.value).sorted(),
+            comment
+        )
+        if let tag = StanzaTag(element.bytes) {
+            let places = ["to": tag.to, "from": tag.from, "type": tag.type, "id": tag.id, "xml:lang": tag.lang]
+            for (name, place) in places {
+                #expect(element[name] == place.map { element.bytes.string($0) }, comment)
+            }
+        }
         #expect(inner.content == element.content, comment)
         #expect(inner.payload?.name == element.payload?.name, comment)
         #expect(inner.payload?.namespace == element.payload?.namespace, comment)

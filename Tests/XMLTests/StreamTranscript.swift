@@ -82,6 +82,8 @@ struct StreamTranscript {
         case .streamOpened(let header):
             "open {\(header.namespace)}\(header.name) \(header.contentNamespace ?? "-")\(describe(header.attributes))"
         case .streamClosed: "close"
+        case .route(let route):
+            "route \(route.from) \(route.to) |\(String(buffer: route.content))|"
         case .element(let element):
             "{\(element.namespace)}\(element.name)\(describe(element.attributes)) |\(String(buffer: element.content))|"
                 + (element.payload.map { " {\($0.namespace)}\($0.name)" } ?? "")

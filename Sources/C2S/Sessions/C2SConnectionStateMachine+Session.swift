@@ -38,7 +38,7 @@ extension C2SConnectionStateMachine {
         var fault: StanzaError.Condition?
         var stanza: Stanza
         do throws(StanzaFault) {
-            stanza = try Stanza(element)
+            stanza = try Stanza(element, jids: jids)
         } catch {
             var element = element
             guard case .malformedTo = error else {

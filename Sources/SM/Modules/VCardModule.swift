@@ -33,7 +33,7 @@ final class VCardModule: SMModule {
         server.whenStored(passage, server.stores.vcards.load(user.jid)) { bytes in
             guard let bytes else { return self.server.replyError(to: passage, .itemNotFound) }
             var reply = passage.stanza.reply(result: nil)
-            reply.append(bytes: bytes, tag: Self.tag)
+            reply.append(bytes: bytes)
             self.server.send(reply, inAnswerTo: passage)
         }
     }

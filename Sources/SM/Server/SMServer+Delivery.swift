@@ -245,7 +245,7 @@ extension Stanza {
         var copy = self
         let bytes = ByteBuffer(bytes: payload.readableBytesView)
         copy.removePayload()
-        copy.append(bytes: bytes, tag: payloadTag)
+        copy.append(bytes: bytes)
         return copy
     }
 }

@@ -204,6 +204,7 @@ final class TestClientHandler: ChannelInboundHandler {
                 case .streamOpened(let header): inbox.put(.streamOpened(header))
                 case .element(let element): inbox.put(.element(try element.element()))
                 case .streamClosed: inbox.put(.streamClosed)
+                case .route: break
                 }
             }
         } catch {
