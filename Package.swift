@@ -71,7 +71,7 @@ let package = Package(
         // L2: the vocabulary of XMPP, credentials, configuration, rows.
         library("XMPPCore", ["XML", "CUnistring", nioCore]),
         library("SASL", ["XMPPCore", "COpenSSL", nioCore]),
-        library("Config", ["CYAML"]),
+        library("Config", ["XMPPCore", "CYAML"]),
         library("Storage", ["XMPPCore", "CPQ", nioCore, nioPosix, logging, collections]),
 
         // L3: streams; what every process does.

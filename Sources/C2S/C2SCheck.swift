@@ -26,7 +26,7 @@ enum C2SCheck {
         return findings
     }
 
-    private static func certificate(of domain: HostedDomain, in configuration: JackdawConfiguration) -> CheckFinding {
+    static func certificate(of domain: HostedDomain, in configuration: JackdawConfiguration) -> CheckFinding {
         let subject = "certificate of \(domain.name)"
         let file = configuration.certificateFiles(for: domain).certificate
         do {
@@ -39,7 +39,7 @@ enum C2SCheck {
             }
             let days = info.daysLeft(now: Int64(time(nil)))
             if days < 0 { return CheckFinding(.error, subject, "\(file): it ended \(-days) days ago") }
-            if !info.isFor(domain.name) {
+            if !info.isFor(domain.dnsName) && !info.isFor(domain.name) {
                 let names = info.names.joined(separator: ", ")
                 return CheckFinding(.warning, subject, "\(file): it is for \(names)")
             }

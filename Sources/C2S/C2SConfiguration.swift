@@ -109,7 +109,10 @@ extension JackdawConfiguration {
         var identities: [String: TLSContext.Identity] = [:]
         for domain in domains {
             let files = certificateFiles(for: domain)
-            identities[domain.name] = .init(certificateFile: files.certificate, keyFile: files.key)
+            let identity = TLSContext.Identity(certificateFile: files.certificate, keyFile: files.key)
+            // A stream's `to` and a client's SNI (RFC 6066 §3) spell the same domain in two ways.
+            identities[domain.name] = identity
+            identities[domain.dnsName] = identity
         }
         return TLSContext.ServerConfiguration(
             identities: identities,

@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import XMPPCore
+
+extension HostedDomain {
+    /// The name that the DNS, certificates and TLS have for it (A-labels).
+    package var dnsName: String { BareJID.dnsName(ofPreparedDomain: name) }
+}
+
 extension JackdawConfiguration {
     /// The main domain.
     package var mainDomain: String { domains.first?.name ?? "localhost" }
@@ -7,8 +14,8 @@ extension JackdawConfiguration {
     /// The certificate chain and key of a domain.
     package func certificateFiles(for domain: HostedDomain) -> (certificate: String, key: String) {
         (
-            certificate: domain.certificate ?? "\(paths.certificates)/\(domain.name).pem",
-            key: domain.key ?? "\(paths.certificates)/\(domain.name).key"
+            certificate: domain.certificate ?? "\(paths.certificates)/\(domain.dnsName).pem",
+            key: domain.key ?? "\(paths.certificates)/\(domain.dnsName).key"
         )
     }
 

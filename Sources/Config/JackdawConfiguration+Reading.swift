@@ -26,8 +26,8 @@ extension JackdawConfiguration {
         guard let elements = file.list("domains", of: "domains") else { return }
         domains = elements.map { node, path in
             var domain = HostedDomain(name: "")
-            if case .scalar(let text, _) = node.content, let name = Quantity.domain(text) {
-                domain.name = name
+            if case .scalar = node.content, !node.isNull {
+                domain.name = file.collector.domain(node, path: path) ?? ""
                 return domain
             }
             let section = SectionReader(node, path: path, collector: file.collector)

@@ -31,10 +31,11 @@ package struct JackdawConfiguration: Sendable, Equatable {
 
 /// A domain that the suite serves.
 package struct HostedDomain: Sendable, Equatable {
+    /// Prepared (RFC 7622 §3.2).
     package var name = "localhost"
-    /// PEM file of the certificate chain; nil: `<paths.certificates>/<name>.pem`.
+    /// PEM file of the certificate chain; nil: `<paths.certificates>/<dnsName>.pem`.
     package var certificate: String?
-    /// PEM file of the private key; nil: `<paths.certificates>/<name>.key`.
+    /// PEM file of the private key; nil: `<paths.certificates>/<dnsName>.key`.
     package var key: String?
     /// Overrides `registration.enabled` for this domain.
     package var registration: Bool?

@@ -69,17 +69,6 @@ enum Quantity {
     static func isOneLine(_ text: String) -> Bool {
         text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
     }
-
-    /// A domain, its ASCII letters made small; what RFC 7622 asks beyond that is judged where addresses are.
-    static func domain(_ text: String) -> String? {
-        let forbidden: Set<UInt8> = [UInt8(ascii: "@"), UInt8(ascii: "/"), UInt8(ascii: " ")]
-        guard
-            (1...1023).contains(text.utf8.count), isOneLine(text), text.utf8.allSatisfy({ !forbidden.contains($0) }),
-            !text.hasPrefix("."), !text.hasSuffix(".")
-        else { return nil }
-        let lower = text.utf8.map { (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) ? $0 | 0x20 : $0 }
-        return String(decoding: lower, as: UTF8.self)
-    }
 }
 
 extension ListenAddress {

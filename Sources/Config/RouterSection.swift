@@ -84,7 +84,7 @@ extension JackdawConfiguration.RouterLimits {
 
 extension JackdawConfiguration.Component {
     mutating func read(_ section: SectionReader) {
-        section.texts("names", &names, of: "domain names", Quantity.domain)
+        section.domains("names", &names)
         section.path("secret_file", &secretFile)
         section.boolean("internal", &isInternal)
         section.boolean("default_route", &isDefaultRoute)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import XMPPCore
+
 /// The typed reads.
 extension SectionReader {
     /// The text of a scalar that is not null, else reports what was expected.
@@ -67,9 +69,13 @@ extension SectionReader {
     }
 
     func domain(_ key: String, _ value: inout String) {
-        guard let (text, node) = scalar(key, "a domain name") else { return }
-        guard let name = Quantity.domain(text) else { return reject(node, key, "a domain name") }
-        value = name
+        guard let (_, node) = scalar(key, "a domain name") else { return }
+        if let name = collector.domain(node, path: fullPath(key)) { value = name }
+    }
+
+    func domains(_ key: String, _ value: inout [String]) {
+        guard let elements = list(key, of: "domain names") else { return }
+        value = elements.compactMap { node, path in collector.domain(node, path: path) }
     }
 
     func texts(_ key: String, _ value: inout [String], of what: String, _ check: (String) -> String?) {
@@ -80,6 +86,22 @@ extension SectionReader {
                 return nil
             }
             return checked
+        }
+    }
+}
+
+extension IssueCollector {
+    /// The prepared form of a domain (RFC 7622 §3.2), the one that every process goes by; reports what is none.
+    func domain(_ node: YAMLNode, path: String) -> String? {
+        guard case .scalar(let text, _) = node.content, !node.isNull else {
+            report(node.mark, "\(path): a domain name is expected, not \(node.kind)")
+            return nil
+        }
+        do throws(JIDError) {
+            return try BareJID.prepareDomain(text)
+        } catch {
+            report(node.mark, "\(path): a domain name is expected, not \(node.kind), which \(error.reason.rawValue)")
+            return nil
         }
     }
 }

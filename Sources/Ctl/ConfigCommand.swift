@@ -68,6 +68,7 @@ struct ConfigCommand: AsyncParsableCommand {
         let files = configuration.certificateFiles(for: domain)
         return .object([
             JSONText.Member("domain", .text(domain.name)),
+            JSONText.Member("dns_name", .text(domain.dnsName)),
             JSONText.Member("certificate", .text(files.certificate)),
             JSONText.Member("key", .text(files.key)),
         ])

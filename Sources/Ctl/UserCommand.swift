@@ -68,8 +68,9 @@ struct UserCommand: AsyncParsableCommand {
         func run() async throws {
             try await Report.running {
                 let loaded = try common.load()
-                if let domain { try loaded.configuration.requireHosted(domain) }
-                let wanted = domain.map { [$0] } ?? loaded.configuration.domains.map(\.name)
+                let one = try domain.map(UserCommand.domain)
+                if let one { try loaded.configuration.requireHosted(one) }
+                let wanted = one.map { [$0] } ?? loaded.configuration.domains.map(\.name)
                 let rows = try await AdminClient.withLink(loaded.configuration, timeout: common.timeout) { client in
                     var rows: [[AdminField]] = []
                     for domain in wanted {
@@ -87,6 +88,15 @@ struct UserCommand: AsyncParsableCommand {
                     name == "sessions" ? Int(value).map { .integer($0) } ?? .text(value) : .text(value)
                 }
             }
+        }
+    }
+
+    /// A domain the way that the suite has it.
+    private static func domain(_ text: String) throws -> String {
+        do throws(JIDError) {
+            return try BareJID.prepareDomain(text)
+        } catch {
+            throw Refusal(.usage, "'\(text)' is no domain: \(error)")
         }
     }
 

@@ -9,7 +9,6 @@ import NIOPosix
 import SASL
 import ServiceLifecycle
 import Storage
-import XMPPCore
 
 /// The session manager: users, sessions, rosters, presence, and messages for those who are away.
 ///
@@ -141,7 +140,7 @@ struct SMService: Service {
 
     private static func makeLink(_ context: DaemonContext, secret: Secret) -> InstanceLink {
         let address = context.configuration.router.listen
-        let domains = context.configuration.domains.compactMap { try? BareJID.prepareDomain($0.name) }
+        let domains = context.configuration.domains.map(\.name)
         let identity = ComponentLinkStateMachine.Configuration(
             name: context.instance.routerName,
             secret: secret.revealed,

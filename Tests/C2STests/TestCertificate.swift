@@ -4,7 +4,8 @@ import Glibc
 import TLS
 import Testing
 
-/// A throwaway certificate for one.example, self-signed, valid until 2126, its key as public as this file.
+/// Throwaway certificates for one.example and müller.example, self-signed, valid until 2126, their keys as public as
+/// this file.
 enum TestCertificate {
     private static let certificate = """
         -----BEGIN CERTIFICATE-----
@@ -30,7 +31,41 @@ enum TestCertificate {
 
         """
 
+    private static let mueller = """
+        -----BEGIN CERTIFICATE-----
+        MIIBuDCCAV+gAwIBAgIUMRwdRbrZokgJia/ye7pWsw2ekHQwCgYIKoZIzj0EAwIw
+        IDEeMBwGA1UEAwwVeG4tLW1sbGVyLWt2YS5leGFtcGxlMCAXDTI2MTEyNTIyMzY0
+        OFoYDzIxMjYxMTAxMjIzNjQ4WjAgMR4wHAYDVQQDDBV4bi0tbWxsZXIta3ZhLmV4
+        YW1wbGUwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAASt2bN1RlxMi4FzUGYzXDkS
+        k36EaZVS/TRr1pBmHNQy+QqSpRXKYi5/2fzATv6DBdFB9ED7CHq+B8z/E7aQDU9j
+        o3UwczAdBgNVHQ4EFgQUO5u7NmxgeDnK1YXljshtw05uBQQwHwYDVR0jBBgwFoAU
+        O5u7NmxgeDnK1YXljshtw05uBQQwDwYDVR0TAQH/BAUwAwEB/zAgBgNVHREEGTAX
+        ghV4bi0tbWxsZXIta3ZhLmV4YW1wbGUwCgYIKoZIzj0EAwIDRwAwRAIgYOZGG9Y+
+        gXmnTxat9pXZ3ade6JFm/SXo1LJP//Izz3YCICR+r+d4s7y7IBLYa2njBfv4YHPJ
+        v1t2FbTE0OnZjbyY
+        -----END CERTIFICATE-----
+
+        """
+    private static let muellerKey = """
+        -----BEGIN PRIVATE KEY-----
+        MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg9QMMyrnRsAd5sNUD
+        M48fqsGQ9wFylIieWMVLvYhkEcuhRANCAASt2bN1RlxMi4FzUGYzXDkSk36EaZVS
+        /TRr1pBmHNQy+QqSpRXKYi5/2fzATv6DBdFB9ED7CHq+B8z/E7aQDU9j
+        -----END PRIVATE KEY-----
+
+        """
+
+    /// For one.example.
     static func identity() throws -> TLSContext.Identity {
+        try identity(certificate, key)
+    }
+
+    /// For müller.example, by its name in the DNS: xn--mller-kva.example.
+    static func muellerIdentity() throws -> TLSContext.Identity {
+        try identity(mueller, muellerKey)
+    }
+
+    private static func identity(_ certificate: String, _ key: String) throws -> TLSContext.Identity {
         let path = "/tmp/jackdaw-c2s-\(UInt64.random(in: .min ... .max))"
         let result = unsafe mkdir(path, 0o700)
         try #require(result == 0)

@@ -30,7 +30,19 @@ import Testing
         ("domains: example.org", "j.yml:1:10: domains: a list of domains is expected, not 'example.org'"),
         ("domains: []", "j.yml:1:10: domains: at least one domain is expected"),
         ("domains:\n  - certificate: x\n    key: y", "j.yml:2:5: a domain needs a 'name'"),
-        ("domains: [a@b]", "j.yml:1:11: 'domains[0]': a section of keys is expected, not 'a@b'"),
+        (
+            "domains: [a@b]",
+            "j.yml:1:11: domains[0]: a domain name is expected, not 'a@b', which has a label that is not a host name's"
+        ),
+        (
+            "domains:\n  - name: my_host",
+            "j.yml:2:11: domains[0].name: a domain name is expected, not 'my_host', which has a label that is not"
+        ),
+        ("domains: [{name: ''}]", "j.yml:1:18: domains[0].name: a domain name is expected, not '', which is empty"),
+        (
+            "components:\n  - names: [a, b_c]\n    secret_file: s",
+            "j.yml:2:16: components[0].names[1]: a domain name is expected, not 'b_c', which has a label that is not"
+        ),
         (
             "sasl:\n  iterations: 10",
             "j.yml:2:15: sasl.iterations: a whole number from 4096 to 1000000 is expected, not '10'"
@@ -69,6 +81,7 @@ import Testing
         ("- a", "j.yml:1:1: the file: a section of keys is expected, not a list"),
         ("database:\n  url: host=x", "j.yml:2:8: database.url: database.url and database.credentials_url go together"),
         ("domains: [a, A]", "j.yml: domains[1].name: 'a' is there twice"),
+        ("domains: [müller.example, xn--mller-kva.example]", "j.yml: domains[1].name: 'müller.example' is there twice"),
         ("domains: [c2s-1.jackdaw.internal]", "j.yml: domains[0].name: 'jackdaw.internal' is for our own processes"),
         ("domains:\n  - name: a\n    key: x", "j.yml:3:10: domains[0].key: certificate and key go together"),
         (

@@ -52,6 +52,28 @@ import Testing
         #expect(read.log.format == .json)
     }
 
+    @Test func domainsArePreparedOnce() throws {
+        let read = try Self.parse(
+            """
+            domains: [xn--mller-kva.example, {name: Straße.Example, registration: true}, example.org.]
+            components:
+              - {names: [IRC.xn--mller-kva.example], secret_file: s}
+            """
+        )
+        #expect(read.domains.map(\.name) == ["müller.example", "straße.example", "example.org"])
+        #expect(read.components.first?.names == ["irc.müller.example"])
+        #expect(read.mainDomain == "müller.example")
+        #expect(read.allowsRegistration(at: "straße.example"))
+    }
+
+    @Test func certificatesGoByTheNameInTheDNS() throws {
+        let read = try Self.parse("domains: [müller.example]")
+        #expect(read.domains.map(\.dnsName) == ["xn--mller-kva.example"])
+        let files = read.certificateFiles(for: read.domains[0])
+        #expect(files.certificate == "/d/certificates/xn--mller-kva.example.pem")
+        #expect(files.key == "/d/certificates/xn--mller-kva.example.key")
+    }
+
     @Test(
         arguments: [
             ("0", 0), ("512", 512), ("1KiB", 1_024), ("64 KiB", 65_536), ("2MiB", 2 << 20), ("1GiB", 1 << 30),

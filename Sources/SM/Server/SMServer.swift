@@ -64,7 +64,7 @@ final class SMServer {
         now: @escaping () -> Int64
     ) {
         self.configuration = configuration
-        self.hosted = Set(configuration.domains.compactMap { try? BareJID.prepareDomain($0.name) })
+        self.hosted = Set(configuration.domains.map(\.name))
         self.eventLoop = eventLoop
         self.link = link
         self.stores = stores

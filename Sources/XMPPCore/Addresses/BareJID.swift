@@ -42,6 +42,12 @@ package struct BareJID: Hashable, Sendable {
         try AddressPart.domain(domain[...])
     }
 
+    /// The form that the DNS, certificates and TLS have of a prepared domain: `xn--bcher-kva.example` (RFC 5890
+    /// section 2.3.2.1).
+    package static func dnsName(ofPreparedDomain domain: String) -> String {
+        DomainName.ascii(ofPrepared: domain)
+    }
+
     /// The address of the domain that this address belongs to.
     package var domainJID: BareJID { BareJID(preparedLocal: nil, domain: domain) }
 

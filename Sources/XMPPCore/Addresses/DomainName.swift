@@ -49,6 +49,20 @@ enum DomainName {
         return String(result)
     }
 
+    /// The name the way that the DNS and certificates have it: U-labels become A-labels (RFC 5890 section 2.3.2.1).
+    static func ascii(ofPrepared name: String) -> String {
+        guard name.utf8.contains(where: { $0 >= 0x80 }) else { return name }
+        let labels = name.split(separator: ".", omittingEmptySubsequences: false).map { label in
+            let scalars = label.unicodeScalars.map(\.value)
+            // A prepared label can be encoded: its preparation did so to learn its length.
+            guard scalars.contains(where: { $0 >= 0x80 }), let encoded = Punycode.encode(scalars) else {
+                return String(label)
+            }
+            return "xn--" + String(decoding: encoded.map { UInt8(truncatingIfNeeded: $0) }, as: UTF8.self)
+        }
+        return labels.joined(separator: ".")
+    }
+
     /// Prepares one label.
     private static func prepareLabel(_ label: [UInt32]) throws(JIDError) -> [UInt32] {
         let lower = label.map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }

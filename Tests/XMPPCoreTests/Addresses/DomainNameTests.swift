@@ -28,6 +28,16 @@ import Testing
     }
 
     @Test(arguments: [
+        ("example.com", "example.com"), ("b\u{FC}cher.example", "xn--bcher-kva.example"),
+        ("fa\u{DF}.de", "xn--fa-hia.de"), ("\u{4E2D}\u{56FD}", "xn--fiqs8s"), ("1.2.3.4", "1.2.3.4"),
+        ("chat.b\u{FC}cher.\u{4E2D}\u{56FD}", "chat.xn--bcher-kva.xn--fiqs8s"), ("[::1]", "[::1]"),
+    ])
+    func `the DNS has A-labels, and they are prepared to the same domain`(prepared: String, name: String) throws {
+        #expect(BareJID.dnsName(ofPreparedDomain: prepared) == name)
+        #expect(try BareJID.prepareDomain(name) == prepared)
+    }
+
+    @Test(arguments: [
         "", ".", "..", "a..b", ".a", "a b", "a_b", "-a", "a-", "ab--c", "xn--", "xn---", "xn--a", "xn--abc-",
         "xn--99999999999", "\u{2665}.example", "\u{301}a.example", "a\u{5D0}.example", "-\u{FC}", "\u{FC}-",
         "xn--\u{FC}", "a/b", "a@b", "a\u{0}", "xn--bcher-KVA-", "\u{200D}a",
