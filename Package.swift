@@ -140,8 +140,8 @@ let package = Package(
         tests(
             "C2STests",
             [
-                "C2S", "ComponentLink", "XMPPStream", "XMPPCore", "XML", "SASL", "TLS", "Config", "Daemon", nioCore,
-                nioEmbedded, logging,
+                "C2S", "ComponentLink", "XMPPStream", "XMPPCore", "XML", "SASL", "TLS", "Storage", "TestSupport",
+                "Config", "Daemon", nioCore, nioPosix, nioEmbedded, logging,
             ]
         ),
         tests(

@@ -3,14 +3,16 @@
 import Config
 import Daemon
 import Glibc
+import NIOCore
+import Storage
 import TLS
 
-/// What `jackdaw-c2s --check` looks at: certificates and secrets.
+/// What `jackdaw-c2s --check` looks at: certificates, secrets, and the database in the role that reads credentials.
 enum C2SCheck {
     /// Certificates with fewer days left are worth a warning.
     private static let warningDays: Int64 = 21
 
-    static func run(_ context: DaemonContext) -> [CheckFinding] {
+    static func run(_ context: DaemonContext) async -> [CheckFinding] {
         let configuration = context.configuration
         var findings = configuration.domains.map { certificate(of: $0, in: configuration) }
         for (subject, file) in [
@@ -22,6 +24,14 @@ enum C2SCheck {
             } catch {
                 findings.append(CheckFinding(.error, subject, "\(error)"))
             }
+        }
+        let probe = DatabaseProbe.ask(
+            C2SRuntime.databaseConfiguration(context),
+            for: .credentials,
+            on: context.eventLoop
+        )
+        if let answer = try? await probe.get() {
+            findings.append(CheckFinding(answer.isUsable ? .ok : .error, "database", answer.description))
         }
         return findings
     }

@@ -174,7 +174,8 @@ final class C2SRuntime {
         return drained.futureResult.flatMap { runtime.value.link.stop() }.flatMap { runtime.value.database.shutdown() }
     }
 
-    private static func databaseConfiguration(_ context: DaemonContext) -> DatabaseConfiguration {
+    /// The role that reads credentials only.
+    static func databaseConfiguration(_ context: DaemonContext) -> DatabaseConfiguration {
         let configuration = context.configuration
         var result = DatabaseConfiguration(
             url: configuration.credentialsDatabase.revealed,

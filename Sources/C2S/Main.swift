@@ -9,7 +9,7 @@ struct Main {
     static func main() async {
         await DaemonRunner.main(
             kind: .c2s,
-            check: { context in C2SCheck.run(context) },
+            check: { context in await C2SCheck.run(context) },
             start: { context in [try await C2SService.start(context)] }
         )
     }

@@ -171,7 +171,7 @@ struct SMService: Service {
         server.whenSessionsChanged = { context.status.sessions = $0 }
     }
 
-    /// What `--check` finds: a secret that cannot be read, a database that does not answer.
+    /// What `--check` finds: a secret that cannot be read, a database that cannot be used.
     static func check(_ context: DaemonContext) async -> [CheckFinding] {
         var findings: [CheckFinding] = []
         do throws(SecretFileError) {
@@ -180,7 +180,10 @@ struct SMService: Service {
         } catch {
             findings.append(CheckFinding(.error, "secret of sm", "\(error)"))
         }
-        findings.append(await DatabaseCheck.finding(databaseConfiguration(context), context))
+        let probe = DatabaseProbe.ask(databaseConfiguration(context), for: .everything, on: context.eventLoop)
+        if let answer = try? await probe.get() {
+            findings.append(CheckFinding(answer.isUsable ? .ok : .error, "database", answer.description))
+        }
         return findings
     }
 }

@@ -109,7 +109,7 @@ import XML
         let findings = try await json(suite, ["check"])
         let subjects = findings.compactMap { $0["subject"] as? String }
         #expect(subjects.first == "configuration")
-        #expect(subjects.contains("sm, database"))
+        #expect(subjects.contains("sm, database") && subjects.contains("c2s, database"))
         #expect(subjects.contains("process c2s-1"))
         let certificate = findings.first { ($0["subject"] as? String)?.contains("certificate of localhost") == true }
         #expect((certificate?["text"] as? String)?.contains("days left") == true)

@@ -71,26 +71,11 @@ package enum Migrator {
     }
 
     private static func connect(_ configuration: DatabaseConfiguration) throws(Failure) -> PQConnection {
-        guard let connection = PQConnection(configuration) else { throw .lost("out of memory") }
-        let deadline = NIODeadline.now() + configuration.connectTimeout
-        var progress = PQConnection.Progress.waitingToWrite
-        while NIODeadline.now() < deadline {
-            guard connection.socket >= 0 else { throw .lost(connection.errorMessage) }
-            var descriptor = pollfd(
-                fd: connection.socket,
-                events: Int16(progress == .waitingToWrite ? POLLOUT : POLLIN),
-                revents: 0
-            )
-            _ = unsafe poll(&descriptor, 1, 100)
-            guard descriptor.revents != 0 else { continue }
-            progress = connection.continueConnecting()
-            switch progress {
-            case .connected: return connection
-            case .failed(let reason): throw .lost(reason)
-            case .waitingToRead, .waitingToWrite: break
-            }
+        do throws(PQConnection.Unreachable) {
+            return try PQConnection.connect(configuration)
+        } catch {
+            throw .lost(error.reason)
         }
-        throw .lost("no answer within the time to connect")
     }
 
     private static func migrate(
