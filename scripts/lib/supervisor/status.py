@@ -13,6 +13,9 @@ import urllib.request
 
 from layout import Instance, Suite
 
+# Without the proxies of the environment: none of them knows our loopback ports.
+LOOPBACK = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
 COLUMNS = ["process", "instance", "pid", "uptime", "connected", "sessions"]
 
 
@@ -24,7 +27,7 @@ def fetch(suite: Suite, instance: Instance, path: str) -> tuple[int, str] | None
     address = suite.configuration["http"]["address"]
     host = f"[{address}]" if ":" in address else address
     try:
-        with urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=2) as response:
+        with LOOPBACK.open(f"http://{host}:{port}{path}", timeout=2) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, ""
