@@ -138,13 +138,15 @@ final class StreamJudge: ExpatHandler {
 
     private func childStarted(_ name: ExpatName, _ attributes: ExpatAttributes) {
         let isOfThisStream = name.isIn(self.contentNamespace)
+        guard isOfThisStream || !self.isContent(name) else {
+            // A stanza of another kind of stream (RFC 6120 §4.8.2, §4.9.3.10).
+            return self.refuse(.invalidNamespace)
+        }
         self.name = name.local
         self.namespace = isOfThisStream ? self.contentNamespaceName : name.namespace
-        let isInContentNamespace = isOfThisStream || self.isContent(name)
-        self.isInContentNamespace.append(isInContentNamespace)
-        let isOfOtherStreams = isInContentNamespace && !isOfThisStream
+        self.isInContentNamespace.append(isOfThisStream)
         let inheritsOther = !self.redeclaresDefault && !self.inheritsContentNamespace
-        if name.hasPrefix || isOfOtherStreams || inheritsOther { self.needsRewriting = true }
+        if name.hasPrefix || inheritsOther { self.needsRewriting = true }
         for index in 0..<attributes.count {
             guard let prefix = attributes.name(index)?.prefix, prefix != "xml" else { continue }
             if self.declarations.value(of: "xmlns:" + prefix) == nil { self.needsRewriting = true }
@@ -167,7 +169,7 @@ final class StreamJudge: ExpatHandler {
         }
     }
 
-    /// All content namespaces count as that of this stream: a payload travels on streams of each.
+    /// Within a stanza all content namespaces count as that of this stream: a payload travels on streams of each.
     private func isContent(_ name: ExpatName) -> Bool {
         name.isIn(self.contentNamespace) || StreamRoot.contentNamespaces.contains { name.isIn($0) }
     }

@@ -52,7 +52,8 @@ package final class StreamReader {
         case notWellFormed
         case restrictedXML
         case unsupportedEncoding
-        /// The root, or its default namespace, is not what is spoken here (RFC 6120 §4.9.3.10).
+        /// The root, its default namespace, or the content namespace of one of its children is not what is spoken
+        /// here (RFC 6120 §4.9.3.10).
         case invalidNamespace
         case badNamespacePrefix
         /// The root is not `stream` (RFC 6120 §4.9.3.1).

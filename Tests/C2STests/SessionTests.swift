@@ -132,6 +132,19 @@ import XMPPCore
         #expect(conversation.client(text)[1] == streamError("unsupported-stanza-type"))
     }
 
+    /// RFC 6120 §4.8.2, §4.9.3.10.
+    @Test(arguments: ["jabber:server", "jabber:component:accept"])
+    func `a stanza of another kind of stream ends the stream`(namespace: String) throws {
+        var conversation = Conversation()
+        try conversation.bind()
+        #expect(
+            conversation.client("<message xmlns='\(namespace)'><body>x</body></message>") == [
+                "\(Self.route)><detached xmlns='urn:jackdaw:session:0'/></j:route>",
+                streamError("invalid-namespace"), "</stream:stream>", "* close",
+            ]
+        )
+    }
+
     @Test func `the old session request is a stanza like any other`() throws {
         var conversation = Conversation()
         try conversation.bind()

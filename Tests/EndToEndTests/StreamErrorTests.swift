@@ -56,6 +56,7 @@ import XML
         Case("invalid-from", "somebody else's address", "<message from='mallory@localhost/x' to='a@localhost'/>"),
         Case("unsupported-stanza-type", "an unknown element", "<surprise xmlns='jabber:client'/>"),
         Case("unsupported-stanza-type", "a stanza of another namespace", "<message xmlns='urn:example:x'/>"),
+        Case("invalid-namespace", "a stanza of servers' streams", "<message xmlns='jabber:server'/>"),
         Case("restricted-xml", "a comment", "<!-- -->"),
         Case("not-well-formed", "tags that do not match", "<message></presence>"),
         Case("policy-violation", "a stanza over the limit", "<message><body>" + String(repeating: "x", count: 600_000)),
@@ -115,6 +116,11 @@ import XML
         Case("invalid-from", "another name of the same secret", "<message from='other.localhost' to='b@localhost'/>"),
         Case("improper-addressing", "no sender", "<message to='b@localhost'/>"),
         Case("improper-addressing", "no recipient", "<message from='component.localhost'/>"),
+        Case(
+            "invalid-namespace",
+            "a stanza of clients' streams",
+            "<message xmlns='jabber:client' from='component.localhost' to='b@localhost'/>"
+        ),
         Case("policy-violation", "our own namespace", "<route xmlns='urn:jackdaw:link:0' from='a' to='b'/>"),
     ]
 

@@ -125,6 +125,14 @@ import Testing
         try await self.expect("<unsupported-stanza-type", after: element)
     }
 
+    @Test(arguments: ["jabber:client", "jabber:server"])
+    func `a stanza of another kind of stream ends the stream`(namespace: String) async throws {
+        try await self.expect(
+            "<invalid-namespace",
+            after: "<message xmlns='\(namespace)' from='chess.localhost' to='chess.localhost'/>"
+        )
+    }
+
     private func expect(_ condition: String, after element: String) async throws {
         try await TestRouter.run { router in
             let chess = try await router.component("chess.localhost")

@@ -121,11 +121,7 @@ import Testing
                 "<message><x xmlns='urn:x'><r:y/></x></message>",
                 "{jabber:client}message |<x xmlns='urn:x'><y xmlns='urn:r'/></x>| {urn:x}x"
             ),
-            // Any content namespace is that of the stream.
-            (
-                "<message xmlns='jabber:component:accept'><body/></message>",
-                "{jabber:client}message |<body/>| {jabber:client}body"
-            ),
+            // Within a stanza any content namespace is that of the stream.
             (
                 "<message><body xmlns='jabber:server'><a xmlns='jabber:component:accept'/></body></message>",
                 "{jabber:client}message |<body><a/></body>| {jabber:client}body"
@@ -150,6 +146,33 @@ import Testing
         let header = clientHeader.dropLast() + " xmlns:r='urn:r' xmlns:c='jabber:client'>"
         let lines = StreamTranscript().verified(header + body)
         #expect(lines.dropFirst() == [expected])
+    }
+
+    @Test(
+        "A first-level element in the content namespace of other streams is refused at its start tag",
+        arguments: [
+            "<message xmlns='jabber:server'>", "<message xmlns='jabber:component:accept'/>",
+            "<s:iq xmlns:s='jabber:server' type='get'/>", "<r:presence/>", "<surprise xmlns='jabber:server'/>",
+            "<message xmlns='jabber:server'><f xmlns='urn:f'><message xmlns='jabber:client'/></f></message>",
+        ]
+    )
+    func contentNamespaceOfOtherStreams(element: String) {
+        let header = clientHeader.dropLast() + " xmlns:r='jabber:server'>"
+        let lines = StreamTranscript().verified(header + "<presence/>" + element)
+        #expect(lines.dropFirst() == ["{jabber:client}presence ||", "! invalidNamespace"])
+        let undeclared = "<stream xmlns='http://etherx.jabber.org/streams' xmlns:r='jabber:server'>"
+        #expect(StreamTranscript().verified(undeclared + element).dropFirst() == ["! invalidNamespace"])
+    }
+
+    @Test("A forwarded message keeps the content namespace that it has, whichever that is")
+    func forwardedContentNamespace() {
+        for namespace in ["jabber:client", "jabber:server", "jabber:component:accept"] {
+            let content = "<f xmlns='urn:xmpp:forward:0'><message xmlns='\(namespace)'><body/></message></f>"
+            #expect(
+                StreamTranscript().verified(clientHeader + "<message>\(content)</message>").dropFirst()
+                    == ["{jabber:client}message |\(content)| {urn:xmpp:forward:0}f"]
+            )
+        }
     }
 
     @Test("A prefix is the child's own affair after its declaration has ended")
