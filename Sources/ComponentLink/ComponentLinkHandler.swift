@@ -10,6 +10,9 @@ final class ComponentLinkHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
+    /// How long the router may take to end a stream that we ended.
+    private static let closeTimeout = TimeAmount.seconds(2)
+
     private let link: InstanceLink
     private let configuration: InstanceLink.Configuration
     private let logger: Logger
@@ -57,13 +60,19 @@ final class ComponentLinkHandler: ChannelInboundHandler {
         self.scheduleFlush()
     }
 
-    /// Ends the stream from our side.
+    /// Ends the stream from our side; the router's end follows and closes the connection (RFC 6120 §4.4).
     func stop() {
         guard self.failure == nil, let context = self.context else { return }
-        self.out.writeStaticString("</stream:stream>")
-        self.flush()
         self.failure = .stopped
-        context.close(promise: nil)
+        guard context.channel.isActive else { return context.close(promise: nil) }
+        self.out.writeStaticString("</stream:stream>")
+        context.writeAndFlush(self.wrapOutboundOut(self.out), promise: nil)
+        self.out = ByteBuffer()
+        // To close at once would reset the connection, and what we said last could be lost with it.
+        self.timer?.cancel()
+        self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: Self.closeTimeout) {
+            self.context?.close(promise: nil)
+        }
     }
 
     private func scheduleFlush() {
@@ -119,6 +128,7 @@ final class ComponentLinkHandler: ChannelInboundHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard self.failure == nil else { return }
         self.silentIntervals = 0
         self.reader.receive(self.unwrapInboundIn(data))
         do {

@@ -117,7 +117,9 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        self.router.logger.info(
+        // Behind the end of the stream it does not matter how the connection goes.
+        self.router.logger.log(
+            level: self.isClosing ? .debug : .info,
             "connection failed",
             metadata: ["peer": "\(self.machine.name ?? self.address)", "reason": "\(error)"]
         )

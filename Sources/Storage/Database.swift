@@ -48,7 +48,7 @@ package final class Database {
     /// Whether all connections are up, or have been lost for less than the patience.
     package private(set) var isAvailable = false
 
-    /// Calls back, on the loop, whenever ``isAvailable`` changes.
+    /// Calls back, on the loop, whenever ``isAvailable`` changes, up to ``shutdown()``.
     package func onAvailabilityChange(_ callback: @escaping (Bool) -> Void) {
         observers.append(callback)
     }
@@ -168,8 +168,8 @@ package final class Database {
     }
 
     private func updateAvailability() {
-        let isAvailable = !isClosing && connections.allSatisfy { $0.hasBeenUp && !$0.isAway }
-        guard isAvailable != self.isAvailable else { return }
+        let isAvailable = connections.allSatisfy { $0.hasBeenUp && !$0.isAway }
+        guard !isClosing, isAvailable != self.isAvailable else { return }
         self.isAvailable = isAvailable
         for observer in observers { observer(isAvailable) }
     }
@@ -182,9 +182,9 @@ package final class Database {
         shutdownPromise = promise
         flush()
         isClosing = true
+        isAvailable = false
         for port in connections { port.mailbox?.closeWhenDone() }
         if connections.allSatisfy(\.hasEnded) { promise.succeed() }
-        updateAvailability()
         return promise.futureResult
     }
 }

@@ -82,6 +82,27 @@ import XMPPCore
         #expect(!harness.channel.isActive, "nothing was read for more than three intervals")
     }
 
+    @Test func `a stopped link says so and lets the router end the connection`() throws {
+        let harness = try Harness()
+        try harness.bringUp()
+        harness.handler.write { $0.writeString("<a/>") }
+        harness.handler.stop()
+        #expect(!harness.handler.isUp)
+        harness.handler.write { $0.writeString("<too-late/>") }
+        #expect(try harness.written() == ["<a/></stream:stream>"])
+        #expect(harness.channel.isActive, "to close now would reset the connection under the router's answer")
+        try harness.read("<message to='localhost'/></stream:stream>")
+        #expect(try harness.written() == [])
+    }
+
+    @Test func `a stopped link does not wait for ever`() throws {
+        let harness = try Harness()
+        try harness.bringUp()
+        harness.handler.stop()
+        harness.loop.advanceTime(by: .seconds(2))
+        #expect(!harness.channel.isActive)
+    }
+
     @Test func `bytes that cannot be read reset the link`() throws {
         let harness = try Harness()
         try harness.bringUp()

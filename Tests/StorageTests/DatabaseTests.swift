@@ -227,6 +227,19 @@ import Testing
         #expect(try PrivateCluster.shared().execute("SELECT count(*) FROM t", in: made.name) == "1000")
     }
 
+    @Test("A shutdown is no outage: nobody is told of one")
+    func quietShutdown() async throws {
+        let database = try await DatabaseFixture(try makeDatabase().url)
+        try await database.becomes(true)
+        let told = try await database.on { database in
+            var told: [Bool] = []
+            database.onAvailabilityChange { told.append($0) }
+            return database.shutdown().assumeIsolated().map { told }.nonisolated()
+        }
+        #expect(told == [])
+        try await database.becomes(false)
+    }
+
     @Test("Connections carry the application's name")
     func applicationName() async throws {
         let database = try await DatabaseFixture(try makeDatabase().url) { $0.applicationName = "sm-1" }

@@ -102,13 +102,16 @@ final class RunningSuite: Sendable {
             guard try process(name).isRunning else { break }
             try await Task.sleep(for: .milliseconds(50))
         }
-        let log = processes.withLock { $0.keys.sorted() }.map { process in
-            (try? String(contentsOfFile: "\(directory)/\(process).log", encoding: .utf8)) ?? ""
-        }.joined()
+        let log = processes.withLock { $0.keys.sorted() }.map { (try? self.log($0)) ?? "" }.joined()
         let reason = (try? await http(name, "/ready").body) ?? "no answer"
         throw Failure(
             description: "\(name) is\(isWanted ? " not" : "") ready: \(reason); the logs:\n\(log.suffix(4_000))"
         )
+    }
+
+    /// What a process has written so far, all its lives together.
+    func log(_ name: String) throws -> String {
+        try String(contentsOfFile: "\(directory)/\(name).log", encoding: .utf8)
     }
 
     /// An account that no other test uses.
