@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Logging
 import NIOCore
 import XML
 import XMPPCore
@@ -14,8 +13,8 @@ final class ComponentLinkHandler: ChannelInboundHandler {
     private static let closeTimeout = TimeAmount.seconds(2)
 
     private let link: InstanceLink
+    private let attempt: Int
     private let configuration: InstanceLink.Configuration
-    private let logger: Logger
     private var machine: ComponentLinkStateMachine
     private let reader: StreamReader
     private var context: ChannelHandlerContext?
@@ -29,15 +28,15 @@ final class ComponentLinkHandler: ChannelInboundHandler {
     private var silentIntervals = 0
     private var timer: Scheduled<Void>?
 
-    init(link: InstanceLink, configuration: InstanceLink.Configuration, logger: Logger) {
+    init(link: InstanceLink, attempt: Int) {
         self.link = link
-        self.configuration = configuration
-        self.logger = logger
-        self.machine = ComponentLinkStateMachine(configuration.identity)
+        self.attempt = attempt
+        self.configuration = link.configuration
+        self.machine = ComponentLinkStateMachine(link.configuration.identity)
         self.reader = StreamReader(
             trust: .internalLink,
             contentNamespaces: [Namespace.component],
-            limits: StreamReader.Limits(stanzaBytes: configuration.elementBytes)
+            limits: StreamReader.Limits(stanzaBytes: link.configuration.elementBytes)
         )
     }
 
@@ -64,7 +63,6 @@ final class ComponentLinkHandler: ChannelInboundHandler {
     func stop() {
         guard self.failure == nil, let context = self.context else { return }
         self.failure = .stopped
-        guard context.channel.isActive else { return context.close(promise: nil) }
         self.out.writeStaticString("</stream:stream>")
         context.writeAndFlush(self.wrapOutboundOut(self.out), promise: nil)
         self.out = ByteBuffer()
@@ -121,6 +119,10 @@ final class ComponentLinkHandler: ChannelInboundHandler {
     }
 
     private func begin(_ context: ChannelHandlerContext) {
+        guard self.link.connectionBegan(self, attempt: self.attempt) else {
+            self.failure = .stopped
+            return context.close(promise: nil)
+        }
         self.run(self.machine.connected())
         self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: self.configuration.connectTimeout) {
             if !self.machine.isUp { self.reset(.timedOut) } else { self.keepAlive() }
@@ -155,7 +157,7 @@ final class ComponentLinkHandler: ChannelInboundHandler {
         self.timer = nil
         let failure = self.failure ?? .closed
         self.failure = failure
-        self.link.connectionEnded(failure, wasUp: self.wasUp)
+        self.link.connectionEnded(self, failure, wasUp: self.wasUp)
         context.fireChannelInactive()
     }
 

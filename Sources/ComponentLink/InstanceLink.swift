@@ -52,10 +52,12 @@ package final class InstanceLink {
     /// The addresses of stanzas that came lately.
     private let jids = JIDCache()
     private var heads: [RouteHead] = []
-    private let configuration: Configuration
+    let configuration: Configuration
     private let logger: Logger
     private var backoff: ReconnectBackoff
     private var connection: ComponentLinkHandler?
+    /// The number of the try to connect: each try and each stop raises it, and what an older one brings is refused.
+    private(set) var attempt = 0
     private var reconnect: Scheduled<Void>?
     private var isStopped = true
     private var stopPromise: EventLoopPromise<Void>?
@@ -88,12 +90,16 @@ package final class InstanceLink {
         self.eventLoop.preconditionInEventLoop()
         guard self.isStopped else { return }
         self.isStopped = false
-        self.connect()
+        // One that was stopped and has not ended yet is followed by the next when it has.
+        if self.connection == nil { self.connect() }
     }
 
     /// Ends the stream cleanly and does not connect again; done when the connection is closed.
+    ///
+    /// It holds at any moment: a connection that is still being made is closed before it says anything.
     package func stop() -> EventLoopFuture<Void> {
         self.isStopped = true
+        self.attempt += 1
         self.reconnect?.cancel()
         self.reconnect = nil
         guard let connection = self.connection else { return self.eventLoop.makeSucceededVoidFuture() }
@@ -147,24 +153,39 @@ package final class InstanceLink {
 
     private func connect() {
         let configuration = self.configuration
-        let handler = ComponentLinkHandler(link: self, configuration: configuration, logger: self.logger)
-        self.connection = handler
-        let bound = NIOLoopBound(handler, eventLoop: self.eventLoop)
+        self.attempt += 1
+        let attempt = self.attempt
+        let bound = NIOLoopBound(self, eventLoop: self.eventLoop)
         let bootstrap = ClientBootstrap(group: self.eventLoop)
             .connectTimeout(configuration.connectTimeout)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(bound.value)
+                    // A host may have several addresses: each that is tried has a channel of its own.
+                    let handler = ComponentLinkHandler(link: bound.value, attempt: attempt)
+                    try channel.pipeline.syncOperations.addHandler(handler)
                 }
             }
         bootstrap.connect(host: configuration.host, port: configuration.port).assumeIsolated().whenFailure { error in
-            self.connectionEnded(.unreachable("\(error)"), wasUp: false)
+            guard attempt == self.attempt else { return }
+            self.ended(.unreachable("\(error)"), wasUp: false)
         }
     }
 
+    /// A connection is there; false if it is not wanted any more.
+    func connectionBegan(_ handler: ComponentLinkHandler, attempt: Int) -> Bool {
+        guard attempt == self.attempt, self.connection == nil else { return false }
+        self.connection = handler
+        return true
+    }
+
     /// The handler's report of its end.
-    func connectionEnded(_ failure: LinkFailure, wasUp: Bool) {
+    func connectionEnded(_ handler: ComponentLinkHandler, _ failure: LinkFailure, wasUp: Bool) {
+        guard self.connection === handler else { return }
+        self.ended(failure, wasUp: wasUp)
+    }
+
+    private func ended(_ failure: LinkFailure, wasUp: Bool) {
         self.connection = nil
         self.instances = [:]
         let metadata: Logger.Metadata = ["peer": "\(self.name)", "reason": "\(failure)"]

@@ -16,7 +16,7 @@ import XMPPCore
         let handler: ComponentLinkHandler
         let channel: EmbeddedChannel
 
-        init() throws {
+        init(connects: Bool = true) throws {
             let identity = ComponentLinkStateMachine.Configuration(
                 name: "sm-1.jackdaw.internal",
                 secret: "test",
@@ -25,9 +25,13 @@ import XMPPCore
             let configuration = InstanceLink.Configuration(host: "127.0.0.1", port: 1, identity: identity)
             let logger = Logger(label: "link") { _ in SwiftLogNoOpLogHandler() }
             self.link = InstanceLink(configuration, eventLoop: self.loop, logger: logger)
-            self.handler = ComponentLinkHandler(link: self.link, configuration: configuration, logger: logger)
+            self.handler = ComponentLinkHandler(link: self.link, attempt: self.link.attempt)
             self.channel = EmbeddedChannel(loop: self.loop)
             try self.channel.pipeline.syncOperations.addHandler(self.handler)
+            if connects { try self.connect() }
+        }
+
+        func connect() throws {
             try self.channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
         }
 
@@ -93,6 +97,24 @@ import XMPPCore
         #expect(harness.channel.isActive, "to close now would reset the connection under the router's answer")
         try harness.read("<message to='localhost'/></stream:stream>")
         #expect(try harness.written() == [])
+    }
+
+    @Test func `a connection that comes after the stop is closed before it says anything`() throws {
+        let harness = try Harness(connects: false)
+        try harness.link.stop().wait()
+        try harness.connect()
+        #expect(try harness.written() == [])
+        #expect(!harness.channel.isActive)
+    }
+
+    @Test func `a second connection of the same try is closed, and the first stays`() throws {
+        let harness = try Harness()
+        try harness.bringUp()
+        let handler = ComponentLinkHandler(link: harness.link, attempt: harness.link.attempt)
+        let second = EmbeddedChannel(handler: handler, loop: harness.loop)
+        try second.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+        #expect(!second.isActive)
+        #expect(harness.channel.isActive && harness.link.isUp)
     }
 
     @Test func `a stopped link does not wait for ever`() throws {

@@ -120,6 +120,41 @@ import XMPPCore
         }
     }
 
+    @Test(arguments: [0, 20, 50, 100, 200, 300, 400, 600, 800, 1_000, 1_500, 2_000, 5_000])
+    func `a link that is stopped while it comes up ends and stays down`(microseconds: Int64) async throws {
+        try await TestRouter.run { router in
+            for _ in 0..<5 {
+                let sm = try await LinkedInstance.start("sm-1", secret: "sm", router, starts: false)
+                try await sm.start(stoppingAfter: .microseconds(microseconds))
+                #expect(try await sm.on { $0.isUp } == false)
+                let history = try await sm.history()
+                // Its name is free, for the router as well.
+                let next = try await LinkedInstance.start("sm-1", secret: "sm", router)
+                try await next.wait(for: "complete")
+                try await next.stop()
+                #expect(try await sm.history() == history, "nothing happens after the end")
+            }
+        }
+    }
+
+    @Test func `a stopped link may be started again`() async throws {
+        try await TestRouter.run { router in
+            let sm = try await LinkedInstance.start("sm-1", secret: "sm", router, starts: false)
+            try await sm.on { link in
+                link.start()
+                _ = link.stop()
+                link.start()
+            }
+            try await sm.wait(for: "complete")
+            try await sm.on { link in
+                _ = link.stop()
+                link.start()
+            }
+            try await sm.wait(for: "complete", times: 2)
+            try await sm.stop()
+        }
+    }
+
     @Test func `a wrong secret is tried again and again, and never up`() async throws {
         try await TestRouter.run { router in
             let sm = try await LinkedInstance.start("sm-1", secret: "wrong", router)

@@ -17,7 +17,8 @@ struct LinkedInstance: Sendable {
         secret: String,
         names: [String] = [],
         _ router: TestRouter,
-        queueBytes: Int = 16 << 20
+        queueBytes: Int = 16 << 20,
+        starts: Bool = true
     ) async throws -> LinkedInstance {
         let eventLoop = TestRouter.group.next()
         var configuration = InstanceLink.Configuration(
@@ -38,7 +39,7 @@ struct LinkedInstance: Sendable {
             let diary = Diary()
             link.delegate = diary
             link.responder = AdminResponder(eventLoop: eventLoop) { [(name: "process", value: name)] }
-            link.start()
+            if starts { link.start() }
             return LinkedInstance(
                 link: NIOLoopBound(link, eventLoop: eventLoop),
                 diary: NIOLoopBound(diary, eventLoop: eventLoop),
@@ -68,10 +69,32 @@ struct LinkedInstance: Sendable {
         }.get()
     }
 
+    /// Starts the link, and stops it so long after that; done when the link has ended.
+    func start(stoppingAfter delay: TimeAmount) async throws {
+        let link = self.link
+        try await self.eventLoop.flatSubmit {
+            link.value.start()
+            // Without a delay in the same turn of the loop, so that nothing can have happened.
+            guard delay > .zero else { return Self.stop(link.value) }
+            return link.value.eventLoop.flatScheduleTask(in: delay) { Self.stop(link.value) }.futureResult
+        }.get()
+    }
+
     func stop() async throws {
         let link = self.link
-        try await self.eventLoop.flatSubmit { link.value.stop() }.get()
+        try await self.eventLoop.flatSubmit { Self.stop(link.value) }.get()
     }
+
+    /// With a bound that only a broken link meets.
+    private static func stop(_ link: InstanceLink) -> EventLoopFuture<Void> {
+        let promise = link.eventLoop.makePromise(of: Void.self)
+        let timer = link.eventLoop.scheduleTask(in: .seconds(20)) { promise.fail(NotStopped()) }
+        promise.futureResult.whenComplete { _ in timer.cancel() }
+        link.stop().cascade(to: promise)
+        return promise.futureResult
+    }
+
+    private struct NotStopped: Error {}
 }
 
 /// What a link told, a line for each call.
