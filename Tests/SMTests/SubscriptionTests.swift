@@ -72,6 +72,25 @@ import XMPPCore
         #expect(subscription(of: "bob@localhost", with: "ann@localhost") == "from")
     }
 
+    @Test("Presence waits until the approval before it is written, also where that takes its time")
+    func presenceFollowsTheApproval() throws {
+        let ann = login("ann@localhost")
+        let bob = login("bob@localhost")
+        ann.send("<presence to='bob@localhost' type='subscribe'/>")
+        _ = ann.take()
+        world.database.isSlow = true
+        bob.send("<presence to='ann@localhost' type='subscribed'/>")
+        // The write of bob's side is answered; then that of ann's is under way.
+        world.database.answer()
+        world.loop.run()
+        bob.send("<presence><show>away</show></presence>")
+        #expect(ann.take().isEmpty)
+        world.database.isSlow = false
+        world.database.answer()
+        world.loop.run()
+        #expect(try ann.stanzas().map(\.type) == ["subscribed", "set", nil, nil])
+    }
+
     @Test("A request waits for someone away and is told at each login until it is answered")
     func requestWaits() throws {
         let ann = login("ann@localhost")

@@ -26,11 +26,33 @@ final class SubscriptionModule: SMModule {
     }
 
     func toUser(_ passage: Passage, user: User) -> Verdict {
-        guard let type = passage.stanza.type.flatMap(SubscriptionStanza.init(rawValue:)) else { return .pass }
+        guard let type = passage.stanza.type.flatMap(SubscriptionStanza.init(rawValue:)) else {
+            return followChanges(passage, user)
+        }
         guard let contact = passage.stanza.from?.bare, contact != user.jid else { return .handled }
         return queue(passage, user) { completion in
             self.changes.received(type, from: contact, passage.stanza, of: user, completion)
         }
+    }
+
+    /// §3.1.6: a client learns of its contact's approval, by the stanza and the roster push, before it gets the
+    /// presence that follows; while the approval is still being written, that waits.
+    private func followChanges(_ passage: Passage, _ user: User) -> Verdict {
+        guard passage.stanza.type == nil || passage.stanza.type == "unavailable", !user.rosterChanges.isEmpty else {
+            return .pass
+        }
+        passage.hold()
+        let isQueued = user.rosterChanges.run { done in
+            self.server.deliver(passage, to: user)
+            passage.release()
+            done()
+            self.server.users.noteIfIdle(user)
+        }
+        guard isQueued else {
+            passage.release()
+            return .pass
+        }
+        return .handled
     }
 
     func sessionAvailable(_ session: Session) {
