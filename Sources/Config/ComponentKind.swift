@@ -29,6 +29,13 @@ package struct InstanceName: Sendable, Hashable, CustomStringConvertible {
         self.init(kind: kind, number: number)
     }
 
+    /// Reads `c2s-1.jackdaw.internal`, or nil.
+    package init?(routerName: String) {
+        let suffix = "." + JackdawConfiguration.internalDomain
+        guard routerName.hasSuffix(suffix) else { return nil }
+        self.init(String(routerName.dropLast(suffix.count)))
+    }
+
     package var description: String { "\(kind.rawValue)-\(number)" }
 
     /// The name that the instance binds on the router.

@@ -117,6 +117,7 @@ import Testing
     )
     func instanceNamesHaveAKindAndANumber(_ text: String, _ expected: String?) {
         #expect(InstanceName(text)?.routerName == expected)
+        #expect(expected.flatMap { InstanceName(routerName: $0) } == InstanceName(text))
     }
 
     @Test func instancesCountUpFromTheBasePort() {

@@ -72,7 +72,7 @@ import XML
         let session = try #require(sessions.first)
         #expect(sessions.count == 1)
         #expect(session["jid"] as? String == jid)
-        #expect(session["instance"] as? String == "c2s-1.jackdaw.internal")
+        #expect(session["instance"] as? String == "c2s-1")
         #expect(session["state"] as? String == "attached")
         #expect(session["mechanism"] as? String == "PLAIN")
         #expect(session["priority"] is NSNull)

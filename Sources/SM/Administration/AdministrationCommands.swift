@@ -99,7 +99,7 @@ final class AdministrationCommands {
     private static func row(_ session: Session, _ jid: String) -> [AdminField] {
         [
             AdminField("jid", jid),
-            AdminField("instance", session.instance),
+            AdminField("instance", InstanceName(routerName: session.instance)?.description ?? session.instance),
             AdminField("state", session.isAttached ? "attached" : "detached"),
             AdminField("since", DateTime.format(epochSeconds: session.opened / 1_000_000)),
             AdminField("address", session.address),
