@@ -2,88 +2,10 @@
 """Two people chat, both with slixmpp: login, roster, presence, messages, and what waits for whoever is away."""
 
 import asyncio
-import ssl
 import unittest
 
 import running
-import slixmpp
-
-SECONDS = 20
-
-
-class Client(slixmpp.ClientXMPP):
-    """Keeps what arrives in lists, and lets a test wait until something has arrived."""
-
-    def __init__(self, user: str, password: str = running.PASSWORD, resource: str = "test"):
-        super().__init__(f"{user}@localhost/{resource}", password)
-        for plugin in ("xep_0030", "xep_0054", "xep_0092", "xep_0198", "xep_0199", "xep_0203"):
-            self.register_plugin(plugin)
-        self.ssl_context.check_hostname = False
-        self.ssl_context.verify_mode = ssl.CERT_NONE
-        # None: neither agree nor refuse by itself.
-        self.auto_authorize = self.auto_subscribe = None
-        self.changed = asyncio.Event()
-        self.bodies: list[str] = []
-        self.delayed: list[str] = []
-        self.presences: list[tuple[str, str]] = []
-        self.failed = False
-        self.started = False
-        self.add_event_handler("message", self.on_message)
-        self.add_event_handler("presence", self.on_presence)
-        self.add_event_handler("session_start", self.on_start)
-        self.add_event_handler("failed_auth", self.on_failed)
-
-    def on_message(self, message) -> None:
-        self.bodies.append(message["body"])
-        if message.get_plugin("delay", check=True):
-            self.delayed.append(message["body"])
-        self.changed.set()
-
-    def on_presence(self, presence) -> None:
-        self.presences.append((presence["from"].bare, presence["type"]))
-        self.changed.set()
-
-    def on_start(self, _) -> None:
-        self.started = True
-        self.changed.set()
-
-    def on_failed(self, _) -> None:
-        self.failed = True
-        self.changed.set()
-
-    async def until(self, condition, what: str) -> None:
-        async def wait() -> None:
-            while not condition():
-                self.changed.clear()
-                await self.changed.wait()
-
-        try:
-            await asyncio.wait_for(wait(), SECONDS)
-        except TimeoutError:
-            raise AssertionError(f"{self.boundjid}: no {what} in {SECONDS} s: {self.bodies} {self.presences}") from None
-
-    async def log_in(self) -> "Client":
-        self.enable_starttls = True
-        self.connect("127.0.0.1", running.suite.ports["starttls"])
-        await self.until(lambda: self.started, "session")
-        await self.get_roster()
-        self.send_presence()
-        # The server's answer to our presence is the presence itself, at every resource (RFC 6121, 4.2.2).
-        await self.until(lambda: (self.boundjid.bare, "available") in self.presences, "presence of its own")
-        return self
-
-    async def log_out(self) -> None:
-        self.disconnect(wait=2)
-        await self.disconnected
-
-    async def befriend(self, other: "Client") -> None:
-        """Both ask, both agree."""
-        for asks, answers in ((self, other), (other, self)):
-            asks.send_presence_subscription(answers.boundjid.bare, ptype="subscribe")
-            await answers.until(lambda: (asks.boundjid.bare, "subscribe") in answers.presences, "request")
-            answers.send_presence_subscription(asks.boundjid.bare, ptype="subscribed")
-            await asks.until(lambda: (answers.boundjid.bare, "subscribed") in asks.presences, "answer")
-            await asks.until(lambda: (answers.boundjid.bare, "available") in asks.presences, "presence")
+from slixmpp_client import SECONDS, Client
 
 
 class ChatTests(unittest.IsolatedAsyncioTestCase):
@@ -106,9 +28,7 @@ class ChatTests(unittest.IsolatedAsyncioTestCase):
         await alice.befriend(bob)
         for client, other in ((alice, "bob@localhost"), (bob, "alice@localhost")):
             # The answer is empty when the version is the same (RFC 6121, 2.6): then what it has is right.
-            await client.get_roster()
-            contacts = {jid: client.client_roster[jid]["subscription"] for jid in client.client_roster}
-            self.assertEqual({jid: state for jid, state in contacts.items() if state != "none"}, {other: "both"})
+            self.assertEqual(await client.contacts(), {other: "both"})
 
         words = ["Good morning", "<b>&amp;</b> \"quotes\" 'and' ]]>", "grüße, 你好, 😀", "line\nbreak\ttab"]
         for body in words:
@@ -123,8 +43,7 @@ class ChatTests(unittest.IsolatedAsyncioTestCase):
         waiting = [f"message {n}" for n in range(20)]
         for body in waiting:
             alice.send_message(mto="bob@localhost", mbody=body, mtype="chat")
-        # An answered ping: all that came before it was taken.
-        await alice.plugin["xep_0199"].ping("localhost")
+        await alice.ping()
 
         bob = await self.client("bob")
         await bob.until(lambda: len(bob.bodies) == len(waiting), "waiting messages")
@@ -134,7 +53,7 @@ class ChatTests(unittest.IsolatedAsyncioTestCase):
 
         await bob.log_out()
         alice.send_message(mto="bob@localhost", mbody="after the restart", mtype="chat")
-        await alice.plugin["xep_0199"].ping("localhost")
+        await alice.ping()
         await alice.log_out()
         await asyncio.to_thread(running.suite.call, "supervisor", "restart")
         bob = await self.client("bob")
@@ -176,7 +95,7 @@ class ChatTests(unittest.IsolatedAsyncioTestCase):
         bob.transport.abort()
         await bob.disconnected
         alice.send_message(mto=bob.boundjid.full, mbody="while you were cut off", mtype="chat")
-        await alice.plugin["xep_0199"].ping("localhost")
+        await alice.ping()
         bob.connect("127.0.0.1", running.suite.ports["starttls"])
         await asyncio.wait_for(resumed.wait(), SECONDS)
         await bob.until(lambda: bob.bodies, "the message")
