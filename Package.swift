@@ -152,6 +152,7 @@ let package = Package(
                 logging,
             ]
         ),
+        tests("LoadTests", ["Load", "SASL", nioCore]),
         tests("EndToEndTests", ["TestSupport", "XML", "XMPPCore", "SASL", "TLS", "Config", nioCore, nioPosix]),
     ]
 )

@@ -2,12 +2,12 @@
 
 import Foundation
 
-/// What a run found out, as one line of JSON with sorted keys.
+/// What a run found out, as one line of JSON with sorted keys; docs/benchmarks.md explains them.
 struct LoadReport: Encodable {
     struct Process: Encodable {
         /// CPU time of the measured span, in seconds.
         var cpuSeconds: Double
-        /// CPU time for each message or login, in microseconds.
+        /// CPU time for each unit, in microseconds.
         var cpuMicrosecondsPerUnit: Double?
         /// Proportional set size at the end, in bytes.
         var memory: Int
@@ -15,30 +15,51 @@ struct LoadReport: Encodable {
         var memoryPerSession: Double?
     }
 
+    /// What came of messages that had been stored.
+    struct Drain: Encodable {
+        var seconds: Double
+        var messagesPerSecond: Double
+        /// From the first request until the store was empty again.
+        var secondsUntilEmpty: Double?
+        var processes: [String: Process] = [:]
+    }
+
     var mode: String
     var date = ISO8601DateFormatter().string(from: Date())
     var clients: Int
+    /// The measured span.
     var seconds: Double
+    /// What the rates and CPU times are counted in: message, login, session, presence.
+    var unit: String
+    var units: Int?
     var unitsPerSecond: Double?
-    var delivered: Int?
     var lost: Int?
     var doubled: Int?
     var reordered: Int?
     var errors: Int?
+    /// Connections that broke.
+    var broken: Int?
     /// Milliseconds.
     var latency: [String: Double]?
+    /// How late the generator was in an open loop, in milliseconds.
+    var lateness: [String: Double]?
+    var drain: Drain?
+    /// How it was known that messages were stored: count, acknowledgement, or answer.
+    var storedBy: String?
     var processes: [String: Process] = [:]
     /// The generator's own CPU time for each unit, in microseconds.
     var generatorCPUMicrosecondsPerUnit: Double?
 
-    /// Percentiles of latencies in nanoseconds.
-    static func percentiles(_ latencies: [Int64]) -> [String: Double]? {
-        guard !latencies.isEmpty else { return nil }
-        let sorted = latencies.sorted()
-        func at(_ share: Double) -> Double {
-            Double(sorted[min(sorted.count - 1, Int(Double(sorted.count) * share))]) / 1e6
-        }
-        return ["p50": at(0.5), "p99": at(0.99), "p99.9": at(0.999), "max": at(1)]
+    init(mode: String, unit: String, clients: Int, seconds: Double) {
+        (self.mode, self.unit, self.clients, self.seconds) = (mode, unit, clients, seconds)
+    }
+
+    mutating func take(_ counts: DeliveryCounts, lost: Int) {
+        self.lost = lost
+        doubled = counts.doubled
+        reordered = counts.reordered
+        errors = counts.errors
+        latency = counts.latency.percentiles
     }
 
     func write() throws {
@@ -57,28 +78,44 @@ struct Accounting {
 
     init(_ processes: [ObservedProcess]) {
         self.processes = processes
-        cpuBefore = processes.map { $0.cpuSeconds() }
-        memoryBefore = processes.map { $0.memory() }
+        // To read the memory takes a while, so CPU time comes last here and first at the end.
+        let tree = ProcessTree()
+        memoryBefore = processes.map { $0.memory(tree) }
+        let later = ProcessTree()
+        cpuBefore = processes.map { $0.cpuSeconds(later) }
         ownBefore = Self.ownCPU()
     }
 
-    /// Fills the report's figures by process; `units` are messages or logins, `sessions` those opened since.
-    func finish(_ report: inout LoadReport, units: Int, sessions: Int?) {
+    /// The figures by process; `sessions` are those opened since the start.
+    func figures(units: Int, sessions: Int? = nil) -> [String: LoadReport.Process] {
+        let tree = ProcessTree()
+        let cpuSeconds = processes.indices.map { processes[$0].cpuSeconds(tree) - cpuBefore[$0] }
+        var figures: [String: LoadReport.Process] = [:]
         for (index, process) in processes.enumerated() {
-            let cpu = process.cpuSeconds() - cpuBefore[index]
-            let memory = process.memory()
-            report.processes[process.name] = LoadReport.Process(
+            let cpu = cpuSeconds[index]
+            let memory = process.memory(tree)
+            figures[process.name] = LoadReport.Process(
                 cpuSeconds: cpu,
                 cpuMicrosecondsPerUnit: units > 0 ? cpu * 1e6 / Double(units) : nil,
                 memory: memory,
                 memoryPerSession: sessions.map { Double(memory - memoryBefore[index]) / Double(max($0, 1)) }
             )
         }
-        report.generatorCPUMicrosecondsPerUnit = units > 0 ? (Self.ownCPU() - ownBefore) * 1e6 / Double(units) : nil
+        return figures
     }
 
+    /// Fills the report's figures; `units` are messages, logins or deliveries.
+    func finish(_ report: inout LoadReport, units: Int, sessions: Int? = nil) {
+        let own = Self.ownCPU() - ownBefore
+        report.processes = figures(units: units, sessions: sessions)
+        report.generatorCPUMicrosecondsPerUnit = units > 0 ? own * 1e6 / Double(units) : nil
+    }
+
+    /// The generator's user and system time in seconds.
     private static func ownCPU() -> Double {
-        let time = ProcessInfo.processInfo
-        return ObservedProcess(argument: "self=\(time.processIdentifier)")?.cpuSeconds() ?? 0
+        var usage = rusage()
+        unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+        func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
+        return seconds(usage.ru_utime) + seconds(usage.ru_stime)
     }
 }

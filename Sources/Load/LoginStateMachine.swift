@@ -2,26 +2,30 @@
 
 import NIOCore
 import SASL
-import XML
 
-/// A client's way from the TCP connection to a bound resource, as a value: RFC 6120 sections 4 to 7.
+/// A client's way from the TCP connection to a session, as a value: RFC 6120 sections 4 to 7, RFC 6121 sections 2.2
+/// and 4.2; on request a registration before (XEP-0077) and stream management after (XEP-0198).
 ///
 /// ```
-/// header -> starttls -> (TLS) -> header -> auth -> [challenge] -> success -> header -> bind -> presence -> ready
+/// header -> features -> [starttls -> proceed -> (TLS) -> header -> features] -> [register] -> auth -> [challenge]
+///     -> success -> header -> features -> bind -> [session] -> [enable] -> roster and presence -> ready
 /// ```
 struct LoginStateMachine {
     enum State {
         case awaitingFeatures(isEncrypted: Bool)
         case awaitingProceed
+        case registering(features: String)
         case authenticating(SCRAMClient?)
         case awaitingBindFeatures
-        case binding
-        case awaitingPresence
+        case binding(features: String)
+        case openingSession(features: String)
+        case enabling
+        case awaiting(roster: Bool, presence: Bool)
         case ready
         case failed
     }
 
-    enum Action {
+    enum Action: Equatable {
         case send(String)
         case startTLS
         case restartStream
@@ -37,12 +41,28 @@ struct LoginStateMachine {
         let mechanism: LoadMechanism
     }
 
-    private(set) var state: State
-    private let account: Account
+    /// What the client does beside authenticating.
+    struct Plan: Sendable {
+        /// Whether TLS is wanted; by STARTTLS where the connection has none yet.
+        var usesTLS = true
+        var registers = false
+        var streamManagement = false
+        var fetchesRoster = true
+        var sendsPresence = true
+    }
 
-    init(account: Account, isEncrypted: Bool) {
+    private(set) var state: State
+    /// The full address, as the server gave it.
+    private(set) var address = ""
+    /// Whether stream management is on (XEP-0198).
+    private(set) var isManaged = false
+    private let account: Account
+    private let plan: Plan
+
+    init(account: Account, plan: Plan, isEncrypted: Bool) {
         self.account = account
-        state = .awaitingFeatures(isEncrypted: isEncrypted)
+        self.plan = plan
+        state = .awaitingFeatures(isEncrypted: isEncrypted || !plan.usesTLS)
     }
 
     var header: String {
@@ -50,40 +70,64 @@ struct LoginStateMachine {
             + "to='\(account.domain)' version='1.0'>"
     }
 
-    mutating func received(_ element: StreamElement, nonce: String) -> Action {
-        switch (state, element.name) {
+    var isReady: Bool {
+        if case .ready = state { true } else { false }
+    }
+
+    mutating func received(_ stanza: ReceivedStanza, nonce: String, passwords: SaltedPasswords) -> Action {
+        switch (state, stanza.name) {
         case (.awaitingFeatures(isEncrypted: false), "features"):
             state = .awaitingProceed
             return .send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
         case (.awaitingProceed, "proceed"):
             state = .awaitingFeatures(isEncrypted: true)
             return .startTLS
-        case (.awaitingFeatures(isEncrypted: true), "features"): return authenticate(nonce: nonce)
-        case (.authenticating(let scram), "challenge"): return respond(to: element, scram)
-        case (.authenticating, "success"):
-            state = .awaitingBindFeatures
-            return .restartStream
-        case (.awaitingBindFeatures, "features"):
-            state = .binding
-            return .send(
-                "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>load</resource>"
-                    + "</bind></iq>"
-            )
-        case (.binding, "iq") where element["type"] == "result":
-            state = .awaitingPresence
-            return .send("<presence/>")
-        case (.awaitingPresence, "presence"):
-            state = .ready
-            return .ready
-        case (.awaitingPresence, _), (.ready, _): return .nothing
-        default:
-            state = .failed
-            return .failed("<\(element.name)> \(String(buffer: element.bytes).prefix(300))")
+        case (.awaitingFeatures(isEncrypted: true), "features"):
+            return plan.registers ? register(stanza.text) : authenticate(stanza.text, nonce: nonce)
+        case (.registering(let features), "iq"): return registered(stanza, features, nonce: nonce)
+        case (.authenticating(let scram), "challenge"): return respond(to: stanza, scram, passwords)
+        case (.authenticating(let scram), "success"): return authenticated(stanza, scram)
+        case (.awaitingBindFeatures, "features"): return bind(stanza.text)
+        case (.binding(let features), "iq") where stanza.has("type", "result"): return bound(stanza, features)
+        case (.openingSession(let features), "iq") where stanza.has("type", "result"): return opened(features)
+        case (.enabling, "enabled"):
+            isManaged = true
+            return announce()
+        case (.awaiting(let roster, let presence), _): return arrived(stanza, roster: roster, presence: presence)
+        case (.enabling, "presence"), (.enabling, "message"), (.ready, _): return .nothing
+        default: return fail("<\(stanza.name)> \(stanza.text.prefix(300))")
         }
     }
 
-    private mutating func authenticate(nonce: String) -> Action {
-        let (scram, initial) = initialResponse(nonce: nonce)
+    private mutating func fail(_ reason: String) -> Action {
+        state = .failed
+        return .failed(reason)
+    }
+
+    private mutating func register(_ features: String) -> Action {
+        state = .registering(features: features)
+        return .send(
+            "<iq type='set' id='register'><query xmlns='jabber:iq:register'><username>\(account.user)</username>"
+                + "<password>\(account.password)</password></query></iq>"
+        )
+    }
+
+    /// An account that is there already will do.
+    private mutating func registered(_ stanza: ReceivedStanza, _ features: String, nonce: String) -> Action {
+        guard stanza.has("type", "result") || stanza.text.contains("<conflict") else {
+            return fail("no registration: \(stanza.text.prefix(300))")
+        }
+        return authenticate(features, nonce: nonce)
+    }
+
+    private mutating func authenticate(_ features: String, nonce: String) -> Action {
+        guard features.contains(">\(account.mechanism.rawValue)<") else {
+            return fail("\(account.mechanism.rawValue) is not offered: \(features.prefix(1_000))")
+        }
+        let scram = account.mechanism.hash.map {
+            SCRAMClient(hash: $0, username: account.user, password: account.password, nonce: nonce)
+        }
+        let initial = scram?.first ?? "\0\(account.user)\0\(account.password)"
         state = .authenticating(scram)
         return .send(
             "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='\(account.mechanism.rawValue)'>"
@@ -91,27 +135,94 @@ struct LoginStateMachine {
         )
     }
 
-    private func initialResponse(nonce: String) -> (SCRAMClient?, String) {
-        let hash: SCRAMHash
-        switch account.mechanism {
-        case .plain: return (nil, "\0\(account.user)\0\(account.password)")
-        case .scramSHA1: hash = .sha1
-        case .scramSHA256: hash = .sha256
-        }
-        let scram = SCRAMClient(hash: hash, username: account.user, password: account.password, nonce: nonce)
-        return (scram, scram.first)
-    }
-
-    private mutating func respond(to challenge: StreamElement, _ scram: SCRAMClient?) -> Action {
-        guard var scram, let text = try? challenge.element().text, let bytes = Digest.base64Decode(text),
-            let final = try? scram.final(serverFirst: String(decoding: bytes, as: UTF8.self))
+    private mutating func respond(
+        to challenge: ReceivedStanza,
+        _ scram: SCRAMClient?,
+        _ passwords: SaltedPasswords
+    ) -> Action {
+        guard var scram, let hash = account.mechanism.hash, let bytes = Digest.base64Decode(challenge.content),
+            let final = try? scram.final(
+                serverFirst: String(decoding: bytes, as: UTF8.self),
+                saltedPassword: { [account] in
+                    passwords.salted(hash, password: account.password, salt: $0, iterations: $1)
+                }
+            )
         else {
-            state = .failed
-            return .failed("a challenge that is none")
+            // The signature may come as a challenge instead of with `<success/>` (RFC 6120 section 6.3.10).
+            if let scram, verifies(challenge, scram) {
+                return .send("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
+            }
+            return fail("a challenge that is none: \(challenge.text.prefix(300))")
         }
         state = .authenticating(scram)
         return .send(
             "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\(Digest.base64(Array(final.utf8)))</response>"
         )
+    }
+
+    private func verifies(_ stanza: ReceivedStanza, _ scram: SCRAMClient) -> Bool {
+        guard let bytes = Digest.base64Decode(stanza.content) else { return false }
+        return (try? scram.verify(serverFinal: String(decoding: bytes, as: UTF8.self))) != nil
+    }
+
+    private mutating func authenticated(_ success: ReceivedStanza, _ scram: SCRAMClient?) -> Action {
+        if let scram, !success.content.isEmpty, !verifies(success, scram) {
+            return fail("a wrong signature: \(success.text.prefix(300))")
+        }
+        state = .awaitingBindFeatures
+        return .restartStream
+    }
+
+    private mutating func bind(_ features: String) -> Action {
+        state = .binding(features: features)
+        return .send(
+            "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>load</resource></bind></iq>"
+        )
+    }
+
+    private mutating func bound(_ result: ReceivedStanza, _ features: String) -> Action {
+        let parts = result.text.split(separator: "<jid>", maxSplits: 1)
+        guard parts.count == 2, let end = parts[1].firstIndex(of: "<") else {
+            return fail("no address: \(result.text.prefix(300))")
+        }
+        address = String(parts[1][..<end])
+        // RFC 6121 section 1.4: only old servers still need it, and do not say that it is optional.
+        guard let session = features.split(separator: "<session", maxSplits: 1).dropFirst().first,
+            !session.prefix(80).contains("optional")
+        else { return opened(features) }
+        state = .openingSession(features: features)
+        return .send("<iq type='set' id='session'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>")
+    }
+
+    private mutating func opened(_ features: String) -> Action {
+        guard plan.streamManagement else { return announce() }
+        guard features.contains("urn:xmpp:sm:3") else { return fail("no XEP-0198: \(features.prefix(1_000))") }
+        state = .enabling
+        return .send("<enable xmlns='urn:xmpp:sm:3'/>")
+    }
+
+    private mutating func announce() -> Action {
+        guard plan.fetchesRoster || plan.sendsPresence else {
+            state = .ready
+            return .ready
+        }
+        state = .awaiting(roster: plan.fetchesRoster, presence: plan.sendsPresence)
+        let roster = plan.fetchesRoster ? "<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>" : ""
+        return .send(roster + (plan.sendsPresence ? "<presence/>" : ""))
+    }
+
+    /// Ready is who has the roster and has seen the own presence come back (RFC 6121 section 4.2.2).
+    private mutating func arrived(_ stanza: ReceivedStanza, roster: Bool, presence: Bool) -> Action {
+        var (roster, presence) = (roster, presence)
+        switch stanza.kind {
+        case .iq where stanza.has("id", "roster"):
+            guard stanza.has("type", "result") else { return fail("no roster: \(stanza.text.prefix(300))") }
+            roster = false
+        case .presence where stanza["from"] == address: presence = false
+        case .other: return fail("<\(stanza.name)> \(stanza.text.prefix(300))")
+        default: return .nothing
+        }
+        state = roster || presence ? .awaiting(roster: roster, presence: presence) : .ready
+        return roster || presence ? .nothing : .ready
     }
 }

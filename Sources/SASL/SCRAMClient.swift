@@ -46,6 +46,17 @@ package struct SCRAMClient: Sendable {
 
     /// The answer to the server's first message; `Digest.pbkdf2` runs in it.
     package mutating func final(serverFirst: String) throws(Failure) -> String {
+        let (hash, password) = (hash, Array(password.utf8))
+        return try final(serverFirst: serverFirst) { salt, iterations in
+            Digest.pbkdf2(hash, password: password, salt: salt, iterations: iterations)
+        }
+    }
+
+    /// The same, with a salted password that may be kept from an earlier login (RFC 5802 section 3).
+    package mutating func final(
+        serverFirst: String,
+        saltedPassword: (_ salt: [UInt8], _ iterations: Int) -> [UInt8]
+    ) throws(Failure) -> String {
         let fields = serverFirst.split(separator: ",", omittingEmptySubsequences: false)
         guard fields.count >= 3, fields[0].hasPrefix("r="), fields[1].hasPrefix("s="), fields[2].hasPrefix("i="),
             let salt = Digest.base64Decode(fields[1].dropFirst(2)), let iterations = Int(fields[2].dropFirst(2)),
@@ -54,7 +65,7 @@ package struct SCRAMClient: Sendable {
         let fullNonce = fields[0].dropFirst(2)
         guard fullNonce.hasPrefix(nonce), fullNonce.utf8.count > nonce.utf8.count else { throw .nonceMismatch }
 
-        let salted = Digest.pbkdf2(hash, password: Array(password.utf8), salt: salt, iterations: iterations)
+        let salted = saltedPassword(salt, iterations)
         let clientKey = Digest.hmac(hash, key: salted, Array("Client Key".utf8))
         let withoutProof = "c=\(Digest.base64(Array(gs2Header.utf8) + bindingData)),r=\(fullNonce)"
         let message = Array("\(firstBare),\(serverFirst),\(withoutProof)".utf8)
