@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes that the benchmark starts: as an unprivileged user, with a log, ended by their ids."""
+
+import os
+import pathlib
+import pwd
+import signal
+import socket
+import subprocess
+import time
+
+# The user of the suite; root is nobody to run a server as.
+SYSTEM_USER = "jackdaw"
+
+
+class Refusal(Exception):
+    """Said without a traceback."""
+
+
+def run_as() -> str:
+    return SYSTEM_USER if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
+
+
+def identity() -> dict:
+    """The keyword arguments of subprocess for the user that everything runs as."""
+    if os.getuid() != 0:
+        return {}
+    entry = pwd.getpwnam(SYSTEM_USER)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+
+def environment(directory: pathlib.Path, **more: str) -> dict[str, str]:
+    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(directory), "LANG": "C.UTF-8", **more}
+
+
+class Process:
+    def __init__(self, name: str, command: list, directory: pathlib.Path, **variables: str):
+        self.name = name
+        self.log = directory / f"{name}.log"
+        with open(self.log, "ab") as output:
+            self.process = subprocess.Popen(
+                [str(word) for word in command], cwd=directory, env=environment(directory, **variables),
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, **identity(),
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
+    def stop(self, how: int = signal.SIGTERM, seconds: float = 30) -> None:
+        if self.is_running():
+            self.process.send_signal(how)
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            # The session is the process's own, so this ends nobody else's.
+            os.killpg(self.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def tail(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").split("\n")[-15:])
+
+
+def call(command: list, directory: pathlib.Path, text: str | None = None, **variables: str) -> str:
+    """Runs a command to its end as the user of the benchmark."""
+    result = subprocess.run(
+        [str(word) for word in command], cwd=directory, env=environment(directory, **variables), input=text,
+        stdin=subprocess.DEVNULL if text is None else None, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        encoding="utf-8", check=False, **identity(),
+    )
+    if result.returncode != 0:
+        raise Refusal(f"{command[0]} ended with {result.returncode}: {result.stderr.strip()[-2000:]}")
+    return result.stdout
+
+
+def copy(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Copies an executable to where the user of the benchmark can run it, from where perhaps only root can read."""
+    with open(source, "rb") as file:
+        subprocess.run(["tee", target], stdin=file, stdout=subprocess.DEVNULL, check=True, **identity())
+    subprocess.run(["chmod", "700", target], check=True, **identity())
+
+
+def until(condition, what: str, seconds: float = 60, every: float = 0.02):
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise Refusal(f"{what}: not within {seconds:.0f} s")
+        time.sleep(every)
+    return value
+
+
+def answers_xmpp(address: str, port: int, domain: str) -> bool:
+    """Whether a stream can be opened there."""
+    try:
+        with socket.create_connection((address, port), timeout=2) as connection:
+            connection.sendall(
+                f"<?xml version='1.0'?><stream:stream xmlns='jabber:client' "
+                f"xmlns:stream='http://etherx.jabber.org/streams' to='{domain}' version='1.0'>".encode()
+            )
+            connection.settimeout(2)
+            received = b""
+            while b"</stream:features>" not in received:
+                data = connection.recv(4096)
+                if not data:
+                    return False
+                received += data
+            return True
+    except OSError:
+        return False
+
+
+def is_taken(address: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return True
+    return False
+
+
+def version_of_package(package: str) -> str:
+    result = subprocess.run(
+        ["dpkg-query", "-W", "-f=${Version}", package], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        encoding="utf-8", check=False,
+    )
+    return result.stdout.strip()

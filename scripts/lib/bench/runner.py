@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs loads on servers in turn, one server at a time, and keeps the report of each run."""
+
+import datetime
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+
+from loads import Load
+from postgresql import PostgreSQL
+from processes import Refusal, identity
+from servers import DOMAIN, DOMAIN_SHA1, PORT, Server
+
+PASSWORD = "load-password"
+
+
+def say(*words) -> None:
+    print(*words, file=sys.stderr, flush=True)
+
+
+def busy_seconds() -> float:
+    """CPU time of the whole machine so far: all but idle and waiting (proc(5))."""
+    with open("/proc/stat", encoding="ascii") as file:
+        fields = [int(field) for field in file.readline().split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def machine() -> dict:
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), platform.machine())
+    return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release()}
+
+
+class Runner:
+    def __init__(self, generator: pathlib.Path, database: PostgreSQL, servers: list[Server]):
+        self.generator = generator
+        self.database = database
+        self.servers = servers
+        self.results: list[dict] = []
+
+    def prepare(self, loads: list[Load]) -> None:
+        """Accounts and subscriptions, by the servers' own protocol."""
+        for server in self.servers:
+            server.set_up()
+            server.start()
+            try:
+                for domain in (DOMAIN, DOMAIN_SHA1):
+                    wanted = [load for load in loads if load.domain == domain]
+                    if wanted:
+                        self.prepare_domain(server, domain, wanted)
+            finally:
+                server.stop()
+
+    def prepare_domain(self, server: Server, domain: str, loads: list[Load]) -> None:
+        accounts = max(load.accounts for load in loads)
+        clients, contacts = max(load.contacts for load in loads)
+        arguments = ["prepare", "--clients", accounts]
+        if contacts:
+            arguments += ["--contact-clients", clients, "--contacts", contacts]
+        say(f"{server.name}: {accounts} accounts at {domain}" + (f", {contacts} contacts of {clients}" * bool(contacts)))
+        self.generate(server, domain, loads[0].mechanism, arguments)
+
+    def run(self, loads: list[Load], rounds: int, output: pathlib.Path | None) -> list[dict]:
+        for number in range(1, rounds + 1):
+            for load in loads:
+                for server in self.servers:
+                    result = self.measure(server, load) | {"round": number}
+                    self.results.append(result)
+                    if output:
+                        with open(output, "a", encoding="utf-8") as file:
+                            file.write(json.dumps(result, sort_keys=True) + "\n")
+                    say(f"round {number}, {load.name}, {server.name}: {brief(result)}")
+        return self.results
+
+    def measure(self, server: Server, load: Load) -> dict:
+        """One run of one load on a server that was started for it."""
+        result = {
+            "load": load.name, "title": load.title, "server": server.name, "version": server.version(),
+            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "loadAverageBefore": os.getloadavg()[0], "machine": machine(), "postgresql": self.database.version,
+        }
+        try:
+            server.start()
+            result["secondsToStart"] = round(server.seconds_to_start, 3)
+            result["report"] = self.generate(server, load.domain, load.mechanism, self.arguments(server, load))
+        except Refusal as refusal:
+            result["failure"] = str(refusal)
+        finally:
+            server.stop()
+        return result
+
+    def arguments(self, server: Server, load: Load) -> list:
+        arguments = list(load.arguments)
+        for process in server.processes:
+            arguments += ["--process", f"{process.name}={process.pid}"]
+        arguments += ["--process", f"postgresql={self.database.process.pid}"]
+        if load.counts_stored:
+            # psql counts again and again, on one connection.
+            count = self.database.psql(server.name)
+            words = " ".join(str(word) for word in count)
+            arguments += ["--stored-command", f"echo '{server.stored_messages} \\watch 0.05' | {words}"]
+        return arguments
+
+    def generate(self, server: Server, domain: str, mechanism: str, arguments: list) -> dict:
+        """Runs jackdaw-load and returns its report."""
+        mode, rest = arguments[0], arguments[1:]
+        command = [
+            self.generator, mode, "--host", server.address, "--port", PORT, "--domain", domain, "--password", PASSWORD,
+            "--mechanism", mechanism, *rest,
+        ]
+        result = subprocess.run(
+            [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+            check=False, timeout=1800, cwd="/", env={"PATH": "/usr/bin:/bin"}, **identity(),
+        )
+        if result.stderr.strip():
+            say(result.stderr.strip()[-1000:])
+        if result.returncode != 0:
+            raise Refusal(f"jackdaw-load ended with {result.returncode}: {result.stderr.strip()[-500:]}")
+        return json.loads(result.stdout)
+
+
+def is_faultless(result: dict) -> bool:
+    """A run that lost, doubled or reordered something, or broke a connection, does not count."""
+    report = result.get("report")
+    return report is not None and not any(
+        report.get(key) for key in ("lost", "doubled", "reordered", "errors", "broken")
+    )
+
+
+def server_cpu(report: dict, with_database: bool) -> float:
+    """Microseconds of CPU per unit, user and system, of all processes of the server."""
+    return sum(
+        figures.get("cpuMicrosecondsPerUnit") or 0
+        for name, figures in report["processes"].items() if with_database or name != "postgresql"
+    )
+
+
+def server_memory(report: dict) -> float:
+    """Bytes for each session, PSS, without the database."""
+    return sum(
+        figures.get("memoryPerSession") or 0 for name, figures in report["processes"].items() if name != "postgresql"
+    )
+
+
+def brief(result: dict) -> str:
+    if "failure" in result:
+        return f"FAILED: {result['failure'].splitlines()[0]}"
+    report = result["report"]
+    unit = report["unit"]
+    words = []
+    if report.get("unitsPerSecond"):
+        words.append(f"{report['unitsPerSecond']:,.0f} {unit}s/s")
+    words.append(f"{server_cpu(report, False):.1f} us of CPU per {unit} ({server_cpu(report, True):.1f} with PostgreSQL)")
+    if report["mode"] == "idle":
+        words = [f"{server_memory(report) / 1000:.1f} kB per session"]
+    if report.get("latency"):
+        words.append(f"p50 {report['latency']['p50']:.2f} ms, p99 {report['latency']['p99']:.2f} ms")
+    if report.get("drain"):
+        words.append(f"drained {report['drain']['messagesPerSecond']:,.0f}/s")
+    if report.get("generatorCPUMicrosecondsPerUnit"):
+        words.append(f"generator {report['generatorCPUMicrosecondsPerUnit']:.1f} us")
+    if not is_faultless(result):
+        faults = ", ".join(f"{report[key]} {key}" for key in ("lost", "doubled", "reordered", "errors", "broken") if report.get(key))
+        words.append(f"DOES NOT COUNT: {faults}")
+    return "; ".join(words)
