@@ -27,7 +27,8 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     /// Whether the hub counts it among its sessions.
     var isSessionCounted = false
     /// The instance that owns the session, as soon as one was asked.
-    var owner: String?
+    var owner: String? { didSet { ownerBytes = Array((owner ?? "").utf8) } }
+    private(set) var ownerBytes: [UInt8] = []
 
     /// When the connection last came a step nearer to its session; bytes alone are no step.
     private(set) var progressAt: NIODeadline
@@ -475,6 +476,16 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     }
 
     // MARK: - From SM
+
+    /// A stanza for the client as bytes.
+    func received(_ tag: StanzaTag, _ bytes: ByteBuffer, number: UInt64?) {
+        hub.metrics.stanzasSent.increment()
+        logger.debug(
+            "stanza to the client",
+            metadata: ["link": "\(machine.sessionName)-\(number.map { String($0) } ?? "")"]
+        )
+        if machine.deliver(tag, bytes, number: number, into: &out) { wantFlush() }
+    }
 
     /// What the session's owner says.
     func received(_ content: SessionMessage.Content) {

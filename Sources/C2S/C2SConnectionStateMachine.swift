@@ -116,8 +116,8 @@ struct C2SConnectionStateMachine {
     /// The session: its name is the connection's own until a resumption gives it another.
     var sessionName: String
     var attach: UInt64 = 1
-    var jid: JID?
-    var jidText = ""
+    var sender: StanzaSender?
+    var jid: JID? { sender?.jid }
     var management = StreamManagement()
     var isEnableRequested = false
     var isResumable = false

@@ -237,6 +237,16 @@ final class C2SHub {
         }
     }
 
+    /// A stanza for a client, which goes on as it is; false for everything else.
+    func takes(_ route: RouteFrame) -> Bool {
+        guard let handler = sessions[route.session], handler.owner != nil, route.isFrom(handler.ownerBytes),
+            route.attach == handler.machine.attach, let tag = StanzaTag(route.content),
+            tag.contentEnd(in: route.content) != nil
+        else { return false }
+        handler.received(tag, route.content, number: route.number)
+        return true
+    }
+
     /// SM speaks of a session that is not here (any more): its connection broke in the meantime.
     private func reject(_ message: SessionMessage, from instance: String) {
         switch message.content {

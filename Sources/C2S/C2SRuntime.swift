@@ -10,6 +10,7 @@ import NIOPosix
 import SASL
 import Storage
 import TLS
+import XML
 import XMPPCore
 
 /// The parts of the process that live on its event loop, and what ties them: link, database, certificates, clocks.
@@ -224,6 +225,8 @@ extension C2SRuntime: InstanceLinkDelegate {
     }
 
     func linkInstancesComplete(_ link: InstanceLink) {}
+
+    func link(_ link: InstanceLink, takes route: RouteFrame) -> Bool { hub.takes(route) }
 
     func link(_ link: InstanceLink, received message: SessionMessage, from instance: String) {
         hub.received(message, from: instance)

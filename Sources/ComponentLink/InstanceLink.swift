@@ -248,6 +248,7 @@ extension InstanceLink {
     }
 
     private func deliver(_ route: RouteFrame) {
+        if !route.isUnreachable, let delegate, delegate.link(self, takes: route) { return }
         do throws(LinkFault) {
             if let message = try SessionMessage(route, jids: self.jids) {
                 if route.isUnreachable {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import XML
 package import XMPPCore
 
 /// What an instance learns from its link to the router. Every call comes on the link's event loop.
@@ -15,6 +16,9 @@ package protocol InstanceLinkDelegate: AnyObject {
     func link(_ link: InstanceLink, instanceUnavailable instance: LinkInstance)
     /// All that were bound when this link came up have been told.
     func linkInstancesComplete(_ link: InstanceLink)
+    /// A wrapper arrived, of which nothing was read but its start tag. True: that was enough, it is done. False: it is
+    /// read, and comes again as what it is.
+    func link(_ link: InstanceLink, takes route: RouteFrame) -> Bool
     /// A wrapper about a session arrived.
     func link(_ link: InstanceLink, received message: SessionMessage, from instance: String)
     /// A wrapper of ours came back: there is no such instance.
@@ -34,6 +38,8 @@ package protocol InstanceLinkDelegate: AnyObject {
 }
 
 extension InstanceLinkDelegate {
+    /// For those who read all.
+    package func link(_ link: InstanceLink, takes route: RouteFrame) -> Bool { false }
     /// For those who wait for `linkUp`.
     package func link(_ link: InstanceLink, notUp failure: LinkFailure) {}
     /// For those who ask nothing.

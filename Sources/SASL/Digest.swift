@@ -71,11 +71,17 @@ package enum Digest {
         return unsafe CRYPTO_memcmp(one, other, one.count) == 0
     }
 
+    // Fetched once: `EVP_sha256()` has OpenSSL look for its implementation at each use, which takes longer than to hash
+    // a short text. They are never changed or freed, and OpenSSL lets every thread use them.
+    private nonisolated(unsafe) static let fetchedSHA1 = unsafe EVP_MD_fetch(nil, "SHA1", nil)
+    private nonisolated(unsafe) static let fetchedSHA256 = unsafe EVP_MD_fetch(nil, "SHA256", nil)
+    private nonisolated(unsafe) static let fetchedSHA512 = unsafe EVP_MD_fetch(nil, "SHA512", nil)
+
     private static func algorithm(_ hash: SCRAMHash) -> OpaquePointer? {
         switch hash {
-        case .sha1: unsafe EVP_sha1()
-        case .sha256: unsafe EVP_sha256()
-        case .sha512: unsafe EVP_sha512()
+        case .sha1: unsafe fetchedSHA1
+        case .sha256: unsafe fetchedSHA256
+        case .sha512: unsafe fetchedSHA512
         }
     }
 }

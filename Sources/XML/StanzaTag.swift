@@ -77,6 +77,15 @@ package struct StanzaTag: Sendable {
         return start >= self.end && bytes.matches(start..<bytes.count, endTag) ? start : nil
     }
 
+    /// Whether it is an IQ that wants an answer.
+    package func isRequest(in buffer: ByteBuffer) -> Bool {
+        guard self.kind == .iq, let type else { return false }
+        let bytes = buffer.readableBytesUInt8Span
+        return bytes.matches(type, Self.get) || bytes.matches(type, Self.set)
+    }
+
+    private static let get = Array("get".utf8)
+    private static let set = Array("set".utf8)
     private static let messageEnd = Array("</message>".utf8)
     private static let presenceEnd = Array("</presence>".utf8)
     private static let iqEnd = Array("</iq>".utf8)

@@ -20,6 +20,7 @@ package struct Stanza: Sendable {
         didSet {
             guard from != oldValue else { return }
             if oldValue == nil, written != nil { isFromAdded = true } else { written = nil }
+            addedFrom = nil
         }
     }
     package var type: String? { didSet { if type != oldValue { written = nil } } }
@@ -41,6 +42,8 @@ package struct Stanza: Sendable {
     /// changes is forwarded as it is. `from` and `lang` may be added to it.
     private var written: ByteBuffer?
     private var isFromAdded = false
+    /// The attribute `from` as it is added, if its bytes are known.
+    private var addedFrom: ByteBuffer?
     private var isLangAdded = false
 
     /// Name and namespace of the first child element; a child in the content namespace is in `jabber:client`.
@@ -165,7 +168,11 @@ package struct Stanza: Sendable {
     package func write(to buffer: inout ByteBuffer) {
         buffer.writeStaticString(kind.startTag)
         if let written {
-            if isFromAdded, let from { XMLEscape.writeAttribute("from", from.description, to: &buffer) }
+            if isFromAdded, let addedFrom {
+                buffer.writeImmutableBuffer(addedFrom)
+            } else if isFromAdded, let from {
+                XMLEscape.writeAttribute("from", from.description, to: &buffer)
+            }
             if isLangAdded, let lang { XMLEscape.writeAttribute("xml:lang", lang, to: &buffer) }
             buffer.writeImmutableBuffer(written)
         } else {
@@ -189,6 +196,12 @@ package struct Stanza: Sendable {
         for attribute in self.otherAttributes {
             XMLEscape.writeAttribute(attribute.name, attribute.value, to: &buffer)
         }
+    }
+
+    /// Sets the sender, whose attribute (`StanzaSender`) was written before.
+    package mutating func setSender(_ sender: StanzaSender) {
+        self.from = sender.jid
+        if isFromAdded { addedFrom = sender.attribute }
     }
 
     /// About how many bytes `write` produces, for buffers and quotas.
@@ -228,6 +241,12 @@ package struct Stanza: Sendable {
     /// Adds children as bytes, self-contained in the content namespace.
     package mutating func append(bytes: ByteBuffer) {
         self.payload.writeImmutableBuffer(bytes)
+    }
+
+    /// Adds a child that `write` appends, of about so many bytes; self-contained in the content namespace.
+    package mutating func append(bytes count: Int, write: (inout ByteBuffer) -> Void) {
+        self.payload.reserveCapacity(minimumWritableBytes: count)
+        write(&self.payload)
     }
 
     /// Takes all children away.

@@ -211,11 +211,10 @@ extension C2SConnectionStateMachine {
         guard case .waiting(.open(let iq)) = phase else { return [] }
         phase = .session
         pendingRequest = nil
-        self.jid = jid
-        jidText = jid.description
+        sender = StanzaSender(jid)
         var result = Stanza(kind: .iq, type: "result", id: iq)
         result.append(
-            Element("bind", Namespace.bind, elements: [Element("jid", Namespace.bind, text: jidText)])
+            Element("bind", Namespace.bind, elements: [Element("jid", Namespace.bind, text: jid.description)])
         )
         return [.send(result.encoded), .sessionBegan(jid)]
     }

@@ -55,7 +55,7 @@ extension C2SConnectionStateMachine {
             // RFC 6120 §8.1.2.1
             return .actions(fail(StreamError(.invalidFrom), id: id))
         }
-        stanza.from = jid
+        if let sender { stanza.setSender(sender) }
         if stanza.lang == nil { stanza.lang = language }
         let number = management.stanzaReceived()
         return .forward(
@@ -93,6 +93,16 @@ extension C2SConnectionStateMachine {
     }
 
     // MARK: From SM
+
+    /// A stanza for the client as bytes, in the stream's content namespace.
+    mutating func deliver(_ tag: StanzaTag, _ bytes: ByteBuffer, number: UInt64?, into buffer: inout ByteBuffer) -> Bool
+    {
+        guard phase == .session else { return false }
+        buffer.writeImmutableBuffer(bytes)
+        if let number { management.stanzaSent(number: number) }
+        if tag.isRequest(in: bytes) { answerIsDue() }
+        return true
+    }
 
     /// A stanza for the client.
     mutating func deliver(_ stanza: Stanza, number: UInt64?, into buffer: inout ByteBuffer) -> Bool {
@@ -134,8 +144,7 @@ extension C2SConnectionStateMachine {
         let freshName = sessionName
         sessionName = resumed.session
         attach = resumed.attach
-        jid = resumed.jid
-        jidText = resumed.jid.description
+        sender = StanzaSender(resumed.jid)
         isResumable = true
         management = StreamManagement(
             resumedAt: resumed.next,

@@ -8,14 +8,28 @@ import XMPPCore
 enum StanzaIDs {
     /// Adds `<stanza-id by='user'/>` to a message for a local user. One that pretends to be by the user is taken out
     /// (§3.1); an `<origin-id/>` is the sender's and stays.
-    static func stamp(_ passage: Passage, for user: BareJID) {
+    static func stamp(_ passage: Passage, for user: User) {
         let type = MessageType(attribute: passage.stanza.type)
         guard type != .error, type != .groupchat else { return }
-        let by = user.description
-        if Bytes.contains(passage.stanza.payload, Array("stanza-id".utf8)) { removeForged(passage, by: user) }
-        passage.stanza.append(
-            Element("stanza-id", Namespace.stanzaIDs, attributes: ["by": by, "id": passage.stableID])
-        )
+        if Bytes.contains(passage.stanza.payload, Self.name) { removeForged(passage, by: user.jid) }
+        let id = passage.stableID
+        let start = user.stanzaIDStart
+        passage.stanza.append(bytes: start.readableBytes + id.utf8.count + 3) { buffer in
+            buffer.writeImmutableBuffer(start)
+            buffer.writeString(id)
+            buffer.writeStaticString("'/>")
+        }
+    }
+
+    private static let name = Array("stanza-id".utf8)
+
+    /// A `<stanza-id/>` by an account, up to its id.
+    static func start(by user: BareJID) -> ByteBuffer {
+        var buffer = ByteBuffer()
+        buffer.writeStaticString("<stanza-id xmlns='urn:xmpp:sid:0'")
+        XMLEscape.writeAttribute("by", user.description, to: &buffer)
+        buffer.writeStaticString(" id='")
+        return buffer
     }
 
     private static func removeForged(_ passage: Passage, by user: BareJID) {
@@ -36,14 +50,18 @@ enum StanzaIDs {
 enum Bytes {
     /// Whether the bytes occur.
     static func contains(_ buffer: ByteBuffer, _ needle: [UInt8]) -> Bool {
-        let view = buffer.readableBytesView
+        let bytes = buffer.readableBytesUInt8Span
         guard let first = needle.first else { return true }
-        var start = view.startIndex
-        while let match = view[start...].firstIndex(of: first) {
-            guard view.endIndex - match >= needle.count else { return false }
-            if view[match..<(match + needle.count)].elementsEqual(needle) { return true }
-            start = match + 1
+        var start = 0
+        while start + needle.count <= bytes.count {
+            if bytes[start] == first, isAt(start, bytes, needle) { return true }
+            start += 1
         }
         return false
+    }
+
+    private static func isAt(_ start: Int, _ bytes: Span<UInt8>, _ needle: [UInt8]) -> Bool {
+        for offset in needle.indices where bytes[start + offset] != needle[offset] { return false }
+        return true
     }
 }

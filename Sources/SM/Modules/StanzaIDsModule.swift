@@ -13,7 +13,7 @@ final class StanzaIDsModule: SMModule {
     }
 
     func toUser(_ passage: Passage, user: User) -> Verdict {
-        StanzaIDs.stamp(passage, for: user.jid)
+        StanzaIDs.stamp(passage, for: user)
         return .pass
     }
 }

@@ -24,7 +24,7 @@ final class Passage {
     private(set) lazy var stableID =
         session.map { StableID.make(session: $0.name, number: number) } ?? Digest.randomName()
     private var holders = 1
-    private let whenSettled: ((Passage) -> Void)?
+    private weak let server: SMServer?
     private var parsed: [Element]?
 
     init(
@@ -32,13 +32,13 @@ final class Passage {
         session: Session? = nil,
         number: UInt64 = 0,
         received: Int64,
-        whenSettled: ((Passage) -> Void)? = nil
+        settlesAt server: SMServer? = nil
     ) {
         self.stanza = stanza
         self.session = session
         self.number = number
         self.received = received
-        self.whenSettled = whenSettled
+        self.server = server
     }
 
     /// The stanza's child elements, parsed at the first use. Empty when they cannot be parsed, which an edge
@@ -60,6 +60,6 @@ final class Passage {
 
     func release() {
         holders -= 1
-        if holders == 0 { whenSettled?(self) }
+        if holders == 0 { server?.settled(self) }
     }
 }

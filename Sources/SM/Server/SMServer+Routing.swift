@@ -27,10 +27,9 @@ extension SMServer {
             stanza,
             session: session,
             number: number,
-            received: session.lastStanza
-        ) { [weak self] passage in
-            self?.settled(passage)
-        }
+            received: session.lastStanza,
+            settlesAt: self
+        )
         passage.stanza.from = session.jid
         trace(passage)
         if let fault {

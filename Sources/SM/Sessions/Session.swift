@@ -3,13 +3,20 @@
 import NIOCore
 import XMPPCore
 
-/// A stanza in an outbox, with the time at which the server got it.
-struct Outgoing: Sendable {
+/// A stanza in an outbox, with the time at which the server got it. A class, since the outboxes of several sessions
+/// hold the same one, and a stanza has many parts to copy.
+final class Outgoing: Sendable {
     let stanza: Stanza
     /// Microseconds since 1970.
     let received: Int64
     /// What the spool knows the message by.
     let stableID: String
+
+    init(stanza: Stanza, received: Int64, stableID: String) {
+        self.stanza = stanza
+        self.received = received
+        self.stableID = stableID
+    }
 }
 
 /// A client's session: a full JID that is bound, from `<open/>` to its end, over all its connections.

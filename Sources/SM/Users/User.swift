@@ -10,6 +10,8 @@ final class User {
     let jid: BareJID
     var roster: Roster
     var blocklist: Blocklist
+    /// How the ids of messages to it begin (XEP-0359).
+    let stanzaIDStart: ByteBuffer
     /// In the order in which they were opened.
     private(set) var sessions: [Session] = []
     /// Which messages are in the outboxes of which sessions.
@@ -24,6 +26,7 @@ final class User {
 
     init(jid: BareJID, roster: Roster, blocklist: Blocklist) {
         self.jid = jid
+        self.stanzaIDStart = StanzaIDs.start(by: jid)
         self.roster = roster
         self.blocklist = blocklist
     }
