@@ -25,6 +25,10 @@ extension JackdawConfiguration {
         return hosted.registration ?? registration.enabled
     }
 
+    /// The bytes that SM sends to a client before the client has to acknowledge: so many, and one stanza more, are
+    /// well below what C2S holds for it.
+    package var sessionWindow: Int { c2s.limits.outputBytes / 4 }
+
     /// Whether the suite runs its own PostgreSQL cluster.
     package var hasPrivateDatabase: Bool { database.url == nil }
 

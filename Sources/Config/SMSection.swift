@@ -56,6 +56,8 @@ extension JackdawConfiguration {
         package var vcardBytes = 256 << 10
         package var privateStorageBytes = 256 << 10
         package var sessionsPerUser = 50
+        /// Bytes of a presence that is told to all contacts.
+        package var presenceBytes = 64 << 10
         /// Addresses that one session's directed presence may reach.
         package var directedPresence = 1_000
         /// Unacknowledged stanzas that are kept for a session; beyond it the session ends.
@@ -91,6 +93,7 @@ extension JackdawConfiguration.SMLimits {
         section.bytes("vcard_bytes", &vcardBytes, in: 1 << 10...16 << 20)
         section.bytes("private_storage_bytes", &privateStorageBytes, in: 1 << 10...16 << 20)
         section.integer("sessions_per_user", &sessionsPerUser, in: 1...10_000)
+        section.bytes("presence_bytes", &presenceBytes, in: 1 << 10...16 << 20)
         section.integer("directed_presence", &directedPresence, in: 1...1_000_000)
         section.integer("unacknowledged_stanzas", &unacknowledgedStanzas, in: 10...1_000_000)
         section.bytes("unacknowledged_bytes", &unacknowledgedBytes, in: 64 << 10...1 << 30)

@@ -13,24 +13,9 @@ import XMPPCore
 @Suite struct PresenceTests {
     private let world = World(users: ["ann@localhost", "bob@localhost"])
 
-    /// The contact's item in the user's roster, as stored.
-    private func item(_ user: String, _ contact: String, _ subscription: String) {
-        let row = RosterItemRow(
-            contact: contact,
-            name: nil,
-            subscription: subscription,
-            ask: false,
-            approved: false,
-            groups: [],
-            version: 1
-        )
-        world.database.accounts[World.bare(user)]?.items[contact] = row
-        world.database.accounts[World.bare(user)]?.version = 1
-    }
-
     private func friends() {
-        item("ann@localhost", "bob@localhost", "both")
-        item("bob@localhost", "ann@localhost", "both")
+        world.befriend("ann@localhost", "bob@localhost", "both")
+        world.befriend("bob@localhost", "ann@localhost", "both")
     }
 
     private func presences(_ client: TestClient) throws -> [String] {
@@ -109,7 +94,7 @@ import XMPPCore
 
     @Test("A probe from outside gets the presence, unavailable, or unsubscribed")
     func probes() throws {
-        item("ann@localhost", "friend@far.example", "from")
+        world.befriend("ann@localhost", "friend@far.example", "from")
         let probe = "<presence type='probe' from='friend@far.example/x' to='ann@localhost'/>"
         try world.fromOutside(probe)
         #expect(world.takeOutside().first?.contains("type='unavailable'") == true)
@@ -125,8 +110,8 @@ import XMPPCore
 
     @Test("Probes and presence go out to contacts elsewhere, by their subscription")
     func outward() {
-        item("ann@localhost", "gets@far.example", "from")
-        item("ann@localhost", "gives@far.example", "to")
+        world.befriend("ann@localhost", "gets@far.example", "from")
+        world.befriend("ann@localhost", "gives@far.example", "to")
         _ = TestClient.online(world, "ann@localhost")
         let outside = world.takeOutside()
         #expect(outside.count == 2)

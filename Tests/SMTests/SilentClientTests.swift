@@ -42,11 +42,11 @@ import XMPPCore
     func congestion() throws {
         let ann = TestClient.online(world, "ann@localhost")
         chat(ann, 20)
-        world.queuedBytes = 5 << 20
+        world.stuckBytes = 5 << 20
         let bob = TestClient(world, "bob@localhost")
         bob.send("<presence/>")
         #expect(try bob.stanzas().allSatisfy { $0.kind != .message })
-        world.queuedBytes = 0
+        world.stuckBytes = 0
         world.loop.advanceTime(by: .milliseconds(10))
         #expect(try bob.stanzas().filter { $0.kind == .message }.count == 20)
     }

@@ -107,7 +107,7 @@ final class AdministrationCommands {
             AdminField("mechanism", session.mechanism),
             AdminField("priority", session.isAvailable ? String(session.priority) : ""),
             AdminField("resumable", String(session.resumption != nil)),
-            AdminField("unacknowledged", String(session.outbox.entries.count)),
+            AdminField("unacknowledged", String(session.outbox.count)),
         ]
     }
 

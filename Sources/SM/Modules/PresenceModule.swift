@@ -19,6 +19,10 @@ final class PresenceModule: SMModule {
 
     func fromClient(_ passage: Passage, session: Session) -> Verdict {
         let stanza = passage.stanza
+        // What is told to every contact is multiplied by them.
+        if stanza.to == nil, stanza.encodedSize > server.configuration.sm.limits.presenceBytes {
+            return .error(StanzaError(.policyViolation, type: .modify, text: "the presence is too large"))
+        }
         switch (stanza.type, stanza.to) {
         case (nil, nil): available(passage, session)
         case ("unavailable", nil): unavailable(stanza, session)
@@ -37,10 +41,11 @@ final class PresenceModule: SMModule {
     private func available(_ passage: Passage, _ session: Session) {
         let isInitial = !session.isAvailable
         let tookMessages = session.target.takesMessages
-        session.presence = passage.stanza.compacted()
+        let presence = passage.stanza.compacted()
+        session.presence = presence
         session.priority = Self.priority(in: passage.children)
         session.farewell = nil
-        broadcast(passage.stanza, of: session.user)
+        broadcast(presence, of: session.user)
         let takesMessages = session.target.takesMessages
         if takesMessages, !tookMessages { server.takeOver(session) }
         if isInitial {
@@ -65,7 +70,7 @@ final class PresenceModule: SMModule {
     /// §4.5.2: to the contacts and to all of the user's resources, this one included.
     private func unavailable(_ stanza: Stanza, _ session: Session) {
         guard session.isAvailable else { return cleanUp(session, stanza) }
-        session.farewell = stanza
+        session.farewell = stanza.compacted()
         server.becomeUnavailable(session)
         server.send(stanza.addressed(to: session.jid), to: session)
     }

@@ -88,6 +88,8 @@ extension SMServer {
         row: Int64? = nil
     ) -> Bool {
         let delivery = type.isKept ? user.ledger.open(row: row) : nil
+        // All copies share the bytes.
+        let outgoing = delivery == nil && resources.count < 2 ? outgoing : outgoing.compacted()
         var isTaken = false
         var full: [Session] = []
         for resource in resources {
@@ -113,40 +115,42 @@ extension SMServer {
 
     /// False when the outbox is full.
     private func append(_ outgoing: Outgoing, _ delivery: DeliveryID?, to session: Session) -> Bool {
-        var outgoing = outgoing
-        if session.outbox.isCounting || delivery != nil {
-            outgoing = Outgoing(
-                stanza: outgoing.stanza.compacted(),
-                received: outgoing.received,
-                stableID: outgoing.stableID
-            )
-        }
-        let size = outgoing.stanza.encodedSize + 256
-        switch session.outbox.append(outgoing, delivery: delivery, size: size) {
+        let isHeld = isLinkBusy
+        let isKept = isHeld || session.outbox.isCounting || delivery != nil
+        let outgoing = isKept ? outgoing.compacted() : outgoing
+        let size = outgoing.encodedSize
+        switch session.outbox.append(outgoing, delivery: delivery, size: size, isHeld: isHeld) {
         case .send(let number): tell(session, outgoing, number)
         case .sendUnnumbered: tell(session, outgoing, nil)
-        case .queued: break
+        case .queued: pace(session)
         case .full: return false
         }
         metrics.stanzasOut.increment()
-        if delivery != nil { pingIfSilent(session) }
+        pingIfSilent(session)
         return true
     }
 
     /// How much a client without XEP-0198 may get before it is asked for a sign of life.
     private static let unacknowledgedBeforePing = 100
 
-    /// A client that only listens acknowledges nothing: an answered ping does it (XEP-0199).
-    private func pingIfSilent(_ session: Session) {
+    /// A client that only listens acknowledges nothing: an answered ping does it (XEP-0199). It goes before what
+    /// waits in the outbox, since that may wait for its answer.
+    func pingIfSilent(_ session: Session) {
         guard !session.outbox.isCounting, !session.isPinged, session.isAttached,
-            session.outbox.entries.count >= Self.unacknowledgedBeforePing
+            session.outbox.isHalfTaken || session.outbox.wire.count >= Self.unacknowledgedBeforePing
         else { return }
         session.isPinged = true
-        request(Element("ping", Namespace.ping), from: session.jid.domain, to: session.jid) { _ in }
+        request(
+            Element("ping", Namespace.ping),
+            from: session.jid.domain,
+            to: session.jid,
+            by: { self.tell(session, .stanza($0, number: nil)) },
+            completion: { _ in }
+        )
     }
 
     /// Sends a stanza on; its line in the log joins the id of the sender's stanza to the number it has from here on.
-    private func tell(_ session: Session, _ outgoing: Outgoing, _ number: UInt64?) {
+    func tell(_ session: Session, _ outgoing: Outgoing, _ number: UInt64?) {
         logger.debug(
             "stanza to client",
             metadata: [
@@ -174,10 +178,15 @@ extension SMServer {
 
     /// These left the outbox since the client has them: their rows go.
     func acknowledged(_ entries: [SessionOutbox<Outgoing>.Entry], in session: Session) {
-        guard !entries.isEmpty else { return }
-        let user = session.user
-        let rows = entries.compactMap { $0.delivery.flatMap { user.ledger.acknowledged($0) } }
-        if !rows.isEmpty { deleteFromSpool(rows, of: user) }
+        if !entries.isEmpty {
+            let user = session.user
+            let rows = entries.compactMap { $0.delivery.flatMap { user.ledger.acknowledged($0) } }
+            if !rows.isEmpty { deleteFromSpool(rows, of: user) }
+        }
+        if session.outbox.hasNext {
+            pace(session)
+            sendPaced()
+        }
         continueReading(into: session)
     }
 
@@ -236,6 +245,15 @@ extension SMServer {
 extension MessageType {
     /// Messages of these types are kept until a client acknowledged them.
     var isKept: Bool { self == .normal || self == .chat }
+}
+
+extension Outgoing {
+    /// What it counts for in an outbox.
+    var encodedSize: Int { stanza.encodedSize + 256 }
+
+    func compacted() -> Outgoing {
+        Outgoing(stanza: stanza.compacted(), received: received, stableID: stableID)
+    }
 }
 
 extension Stanza {

@@ -31,6 +31,7 @@ extension SMServer {
         instances = [:]
         opening = [:]
         for session in Array(sessions.values) where session.isAttached { detach(session) }
+        failOutside()
         for component in external {
             for module in chain.modules { module.component(component.name, isAvailable: false) }
         }

@@ -41,13 +41,14 @@ extension SMServer {
 
     // MARK: - The server's own requests
 
-    /// Sends an IQ request and gives its answer; nil when none came in time.
+    /// Sends an IQ request, routed or by a way of its own, and gives its answer; nil when none came in time.
     func request(
         _ payload: Element,
         type: String = "get",
         from domain: String,
         to: JID,
         timeout: TimeAmount = .seconds(30),
+        by way: ((Stanza) -> Void)? = nil,
         completion: @escaping (Stanza?) -> Void
     ) {
         guard let from = try? JID(local: nil, domain: domain, resource: nil) else { return completion(nil) }
@@ -57,7 +58,8 @@ extension SMServer {
             request.completion(nil)
         }
         requests[id] = PendingRequest(to: to, completion: completion, timeout: timer)
-        route(Stanza(kind: .iq, to: to, from: from, type: type, id: id, payload: [payload]))
+        let stanza = Stanza(kind: .iq, to: to, from: from, type: type, id: id, payload: [payload])
+        if let way { way(stanza) } else { route(stanza) }
     }
 
     /// A result or an error for the server or an account: the answer to a request of ours, or a ghost, which is

@@ -14,7 +14,7 @@ extension SMServer {
     /// A stanza of a client, the `number`th of its session.
     func received(_ stanza: Stanza, number: UInt64, fault: StanzaError.Condition?, in session: Session) {
         session.isPinged = false
-        acknowledged(session.outbox.acknowledgeAll(), in: session)
+        if !session.outbox.isCounting { acknowledged(session.outbox.acknowledgeAll(), in: session) }
         switch session.settlement.received(number) {
         case .duplicate: return scheduleReport(session)
         case .refused:
@@ -65,8 +65,8 @@ extension SMServer {
         guard let to = passage.stanza.to else { return }
         if hosted.contains(to.domain) {
             routeLocally(passage)
-        } else if !link.send(passage.stanza) {
-            replyError(to: passage, StanzaError(.remoteServerTimeout, type: .wait))
+        } else {
+            sendOutside(passage)
         }
     }
 

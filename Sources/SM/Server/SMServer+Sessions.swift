@@ -79,7 +79,8 @@ extension SMServer {
             opened: now(),
             outbox: SessionOutbox(
                 maximumCount: limits.unacknowledgedStanzas,
-                maximumBytes: limits.unacknowledgedBytes
+                maximumBytes: limits.unacknowledgedBytes,
+                window: configuration.sessionWindow
             )
         )
         user.insert(session)
@@ -167,11 +168,11 @@ extension SMServer {
             sent: session.outbox.acknowledged
         )
         link.send(SessionMessage(session: connection, attach: 1, .resumed(resumed)), to: instance)
-        for (number, entry) in session.outbox.attached() {
-            tell(session, .stanza(entry.payload.stanza, number: number))
-        }
         metrics.sessionsResumed.increment()
         logger.debug("session resumed", metadata: ["jid": "\(session.jid)", "peer": "\(instance)"])
+        session.outbox.attached()
+        pace(session)
+        sendPaced()
         if session.target.takesMessages { readSpool(into: session) }
     }
 

@@ -131,16 +131,12 @@ extension SMServer {
         readPage(into: session)
     }
 
-    /// Above so many bytes on the link the spool is read no further: many at once who come back to much would fill
-    /// its queue, and a full queue is a lost link.
-    private static let congestion = 4 << 20
-
     private func readPage(into session: Session) {
         let user = session.user
         user.spool.generation += 1
         let generation = user.spool.generation
         user.spool.reading = .reading(session.name)
-        guard link.queuedBytes < Self.congestion else {
+        guard !isLinkBusy else {
             eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(5)) {
                 guard user.spool.generation == generation, user.spool.reading == .reading(session.name) else { return }
                 self.readPage(into: session)

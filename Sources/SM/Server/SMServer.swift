@@ -15,7 +15,8 @@ import XMPPCore
 /// (`Stores`), the wall clock and the loop's timers; so it runs in a test as it runs in the process.
 ///
 /// By file: `+Link` what C2S and the router say, `+Sessions` the life of a session, `+Routing` the way of a stanza,
-/// `+Delivery` from an account into its sessions, `+Spool` to and from the database, `+Replies` answers.
+/// `+Delivery` from an account into its sessions, `+Pacing` at the pace of the link, `+Spool` to and from the database,
+/// `+Replies` answers.
 final class SMServer {
     private(set) var configuration: JackdawConfiguration
     let hosted: Set<String>
@@ -42,6 +43,11 @@ final class SMServer {
     /// Sessions with stanzas to report as settled at the end of this burst.
     var reports: [Session] = []
     var reportIsScheduled = false
+    /// Sessions whose outbox waits for the link, in the order of their turns.
+    var paced: Deque<Session> = []
+    /// What waits for the link and is for domains that are not ours.
+    var outside = PassageQueue()
+    var isPacingScheduled = false
     /// Users with messages that could not be written yet.
     var homeless: Set<BareJID> = []
     /// IQ requests of the server itself.

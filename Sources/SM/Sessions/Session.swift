@@ -66,6 +66,8 @@ final class Session {
     var expiry: Scheduled<Void>?
     /// Whether a report of settled stanzas is on its way in this turn of the loop.
     var reportIsDue = false
+    /// Whether it waits for its turn to be sent more (`SMServer+Pacing`).
+    var isPaced = false
 
     /// The last available presence that it broadcast; nil: it is not available.
     var presence: Stanza?

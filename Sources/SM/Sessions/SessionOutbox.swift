@@ -4,17 +4,22 @@ import DequeModule
 
 /// What SM sent or will send to a session and the client did not acknowledge.
 ///
-/// With XEP-0198 (`startCounting`) every stanza is kept and numbered from 1, and the client acknowledges by `h`,
-/// the number modulo 2^32 (§4). Without it only what carries a `delivery` is kept, unnumbered, and all of it is
-/// acknowledged by the client's next stanza or a clean close.
+/// With XEP-0198 (`startCounting`) every stanza is kept and numbered from 1 as it is sent, and the client acknowledges
+/// by `h`, the number modulo 2^32 (§4). Without it only what carries a `delivery` is kept after it was sent,
+/// unnumbered, and the client's next stanza or a clean close acknowledges all that was sent.
 ///
 /// ```
-///   acknowledged            sent                     last
-///        |---- on the wire ---|---- queued (detached) --|
+///   acknowledged            lastSent                 last
+///        |------ on the wire -----|------ queue ------|
 /// ```
 ///
-/// At the bound (stanzas or bytes) `append` answers `.full` and changes nothing; the session then ends, and what it
-/// kept goes to other sessions or to the spool. A single stanza is always taken by an empty outbox.
+/// A stanza is sent at once while the session is attached, nothing waits before it, less than `window` bytes are on
+/// the wire, and its caller does not hold it back (`isHeld`: the link is busy). Otherwise it waits in the queue, and
+/// `next` gives it when there is room again.
+///
+/// At the bound (stanzas or bytes, sent and waiting together) `append` answers `.full` and changes nothing; the session
+/// then ends, and what it kept goes to other sessions or to the spool. A single stanza is always taken by an empty
+/// outbox.
 ///
 /// A pure value: no I/O, no time.
 struct SessionOutbox<Payload: Sendable>: Sendable {
@@ -30,62 +35,120 @@ struct SessionOutbox<Payload: Sendable>: Sendable {
         case send(number: UInt64)
         /// Send it now; there are no numbers.
         case sendUnnumbered
-        /// The session is detached: it is sent at the resumption.
+        /// It is sent later: `next` gives it.
         case queued
         case full
     }
 
-    private(set) var entries: Deque<Entry> = []
+    /// Sent and not acknowledged.
+    private(set) var wire: Deque<Entry> = []
+    /// Not sent yet.
+    private(set) var queue: Deque<Entry> = []
+    /// The bytes of all of it.
     private(set) var bytes = 0
+    /// Bytes that were sent, and that no sign of the client has confirmed: its acknowledgement, or without XEP-0198
+    /// its next stanza.
+    private(set) var unconfirmed = 0
     private(set) var isCounting = false
     private(set) var isAttached = true
     /// The number of the last acknowledged stanza.
     private(set) var acknowledged: UInt64 = 0
-    /// The number of the last stanza that was put on the wire.
-    private(set) var sent: UInt64 = 0
     private let maximumCount: Int
     private let maximumBytes: Int
+    private let window: Int
 
-    init(maximumCount: Int, maximumBytes: Int) {
+    /// - Parameters:
+    ///   - maximumCount: stanzas that are kept at most.
+    ///   - maximumBytes: bytes that are kept at most.
+    ///   - window: when so many bytes are sent and not confirmed, the next stanza waits.
+    init(maximumCount: Int, maximumBytes: Int, window: Int) {
         self.maximumCount = maximumCount
         self.maximumBytes = maximumBytes
+        self.window = window
     }
 
-    /// Half full: the spool is not read on until the client acknowledged more.
-    var isBusy: Bool { entries.count >= maximumCount / 2 || bytes >= maximumBytes / 2 }
+    /// How many stanzas it keeps.
+    var count: Int { wire.count + queue.count }
+
+    /// All that it keeps, in order.
+    var entries: [Entry] { Array(wire) + Array(queue) }
+
+    /// The number of the last stanza that was put on the wire.
+    var lastSent: UInt64 { acknowledged + UInt64(wire.count) }
+
+    /// The client may be sent more.
+    private var isOpen: Bool { isAttached && unconfirmed < window }
+
+    /// `next` gives something.
+    var hasNext: Bool { isOpen && !queue.isEmpty }
+
+    /// Half full, or half of the window is taken: the spool is not read on until the client acknowledged more.
+    var isBusy: Bool {
+        !queue.isEmpty || isHalfTaken || count >= maximumCount / 2 || bytes >= maximumBytes / 2
+    }
+
+    /// Half of the window is taken: time to ask a client that counts nothing for a sign of life.
+    var isHalfTaken: Bool { unconfirmed >= window / 2 }
+
+    /// Whether `append` takes so many bytes.
+    func hasRoom(for size: Int) -> Bool {
+        count == 0 || (count < maximumCount && bytes + size <= maximumBytes)
+    }
 
     /// The client enabled XEP-0198: numbers start at 1. What it got before is acknowledged, since `<enable/>` came
-    /// after it.
+    /// after it; what still waits is numbered when it is sent.
     mutating func startCounting() -> [Entry] {
         let before = acknowledgeAll()
         isCounting = true
         return before
     }
 
-    mutating func append(_ payload: Payload, delivery: DeliveryID?, size: Int) -> Append {
-        guard isCounting || delivery != nil else { return isAttached ? .sendUnnumbered : .full }
-        guard entries.isEmpty || (entries.count < maximumCount && bytes + size <= maximumBytes) else { return .full }
-        entries.append(Entry(payload: payload, delivery: delivery, size: size))
+    mutating func append(_ payload: Payload, delivery: DeliveryID?, size: Int, isHeld: Bool = false) -> Append {
+        let isSentNow = !isHeld && queue.isEmpty && isOpen
+        if isSentNow, !isCounting, delivery == nil {
+            unconfirmed += size
+            return .sendUnnumbered
+        }
+        guard hasRoom(for: size) else { return .full }
         bytes += size
-        guard isAttached else { return .queued }
-        guard isCounting else { return .sendUnnumbered }
-        sent = acknowledged + UInt64(entries.count)
-        return .send(number: sent)
+        let entry = Entry(payload: payload, delivery: delivery, size: size)
+        guard isSentNow else {
+            queue.append(entry)
+            return .queued
+        }
+        wire.append(entry)
+        unconfirmed += size
+        return isCounting ? .send(number: lastSent) : .sendUnnumbered
+    }
+
+    /// Takes the next waiting stanza to be sent, with its number if the session counts; nil when none waits or the
+    /// client has to acknowledge first.
+    mutating func next() -> (number: UInt64?, entry: Entry)? {
+        guard isOpen, let entry = queue.popFirst() else { return nil }
+        unconfirmed += entry.size
+        guard isCounting || entry.delivery != nil else {
+            bytes -= entry.size
+            return (number: nil, entry: entry)
+        }
+        wire.append(entry)
+        return (number: isCounting ? lastSent : nil, entry: entry)
     }
 
     /// The client's `h`: the stanzas up to it leave the outbox. nil when `h` names what was never sent.
     mutating func acknowledge(_ h: UInt32) -> [Entry]? {
         guard isCounting else { return nil }
         let count = UInt64(h &- UInt32(truncatingIfNeeded: acknowledged))
-        guard count <= sent - acknowledged, count <= UInt64(entries.count) else { return nil }
+        guard count <= UInt64(wire.count) else { return nil }
         acknowledged += count
-        return removeFirst(Int(count))
+        return confirmFirst(Int(count))
     }
 
     /// For a session that does not count: its client sent something later, or ended its stream cleanly.
     mutating func acknowledgeAll() -> [Entry] {
         guard !isCounting else { return [] }
-        return removeFirst(entries.count)
+        let removed = confirmFirst(wire.count)
+        unconfirmed = 0
+        return removed
     }
 
     mutating func detached() {
@@ -93,25 +156,31 @@ struct SessionOutbox<Payload: Sendable>: Sendable {
     }
 
     /// The session is attached again; everything that is kept is to be sent, in order, from `acknowledged + 1`.
-    mutating func attached() -> [(number: UInt64, entry: Entry)] {
+    mutating func attached() {
         isAttached = true
-        sent = acknowledged + UInt64(entries.count)
-        return entries.enumerated().map { (number: acknowledged + UInt64($0.offset) + 1, entry: $0.element) }
+        unconfirmed = 0
+        queue.prepend(contentsOf: wire)
+        wire.removeAll()
     }
 
     /// Takes everything out, for a session that ends.
     mutating func removeAll() -> [Entry] {
-        let all = Array(entries)
-        entries.removeAll()
+        let all = entries
+        wire.removeAll()
+        queue.removeAll()
         bytes = 0
+        unconfirmed = 0
         return all
     }
 
-    private mutating func removeFirst(_ count: Int) -> [Entry] {
+    private mutating func confirmFirst(_ count: Int) -> [Entry] {
         guard count > 0 else { return [] }
-        let removed = Array(entries.prefix(count))
-        entries.removeFirst(count)
-        for entry in removed { bytes -= entry.size }
+        let removed = Array(wire.prefix(count))
+        wire.removeFirst(count)
+        for entry in removed {
+            bytes -= entry.size
+            unconfirmed -= entry.size
+        }
         return removed
     }
 }

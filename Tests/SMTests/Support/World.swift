@@ -61,6 +61,21 @@ final class World: LinkPort {
         database.accounts[Self.bare(user)] = FakeDatabase.Account()
     }
 
+    /// Puts a contact with a subscription into a user's roster, as stored.
+    func befriend(_ user: String, _ contact: String, _ subscription: String) {
+        let row = RosterItemRow(
+            contact: contact,
+            name: nil,
+            subscription: subscription,
+            ask: false,
+            approved: false,
+            groups: [],
+            version: 1
+        )
+        database.accounts[Self.bare(user)]?.items[contact] = row
+        database.accounts[Self.bare(user)]?.version = 1
+    }
+
     /// A C2S is bound at the router.
     func connect(_ name: String, epoch: String = "e1", kind: LinkInstance.Kind = .internal) {
         server.instanceAvailable(LinkInstance(name: name, epoch: epoch, kind: kind, names: []))
@@ -106,16 +121,46 @@ final class World: LinkPort {
 
     // MARK: - LinkPort
 
-    var queuedBytes = 0
+    /// What the router takes and the link holds, by default (`InstanceLink.Configuration`, `RouterLimits`).
+    private static let queueBytes = 16 << 20
+    private static let stanzaBytes = 2 << 20
+    /// Bytes that the link does not get rid of.
+    var stuckBytes = 0
+    /// Whether the link writes nothing: what is sent stays queued.
+    var isStuck = false {
+        didSet { if !isStuck { unwritten = 0 } }
+    }
+    /// How often too much was sent, so that the link was reset; and how many stanzas no router would have taken.
+    private(set) var resets = 0
+    private(set) var oversized = 0
+    private var unwritten = 0
+
+    var queuedBytes: Int { stuckBytes + unwritten }
+
+    /// As the real link: what is sent is written at the end of this turn of the loop, and a full queue resets.
+    private func carry(_ size: Int) -> Bool {
+        guard isUp else { return false }
+        unwritten += size
+        if size > Self.stanzaBytes { oversized += 1 }
+        if queuedBytes > Self.queueBytes {
+            resets += 1
+            isUp = false
+            loop.execute { self.server.linkDown() }
+        }
+        if !isStuck { loop.execute { self.unwritten = 0 } }
+        return true
+    }
 
     func send(_ stanza: Stanza) -> Bool {
-        guard isUp else { return false }
+        guard carry(stanza.encodedSize) else { return false }
         outside.append(Self.text(stanza))
         return true
     }
 
     func send(_ message: SessionMessage, to instance: String) -> Bool {
-        guard isUp else { return false }
+        var size = 200
+        if case .stanza(let stanza, _, _) = message.content { size += stanza.encodedSize }
+        guard carry(size) else { return false }
         said.append((message, instance))
         return true
     }
