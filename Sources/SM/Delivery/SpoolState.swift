@@ -7,7 +7,7 @@ import DequeModule
 /// ```
 ///   idle --- a session takes messages ---> reading --- last page ---> idle
 ///                                           |   ^
-///                              outbox busy  v   |  acknowledged
+///             outbox or link busy, no room  v   |  acknowledged, sent
 ///                                          paused
 /// ```
 /// While it reads, what arrives for the user waits in `waiting`, so that spooled messages come first; while it is
@@ -23,12 +23,15 @@ struct SpoolState {
     var reading = Reading.idle
     /// Messages that wait until the spool is read.
     var waiting: Deque<Passage> = []
+    var waitingBytes = 0
     /// Raised with each page: an answer for an older one is dropped.
     var generation: UInt64 = 0
     /// Rows that are acknowledged and not deleted yet.
     var doomed: Set<Int64> = []
     /// The last row that was read.
     var position: Int64 = 0
+    /// A row before the position was left for later: the spool is to be read once more.
+    var isIncomplete = false
     /// Writes that have not ended.
     var writes = 0
     /// Messages that lost their session while the database was away: in memory until it is back.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ComponentLink
+import Config
 import Daemon
 import Logging
 import NIOCore
@@ -221,7 +222,14 @@ extension SMServer {
             stableID: outgoing.stableID
         )
         let decision = DeliveryRules.message(type: type, to: nil, sessions: user.targets)
-        if case .deliver(let resources) = decision, put(late, type, into: resources, of: user, row: row) { return }
+        if case .deliver(let resources) = decision {
+            let takers = resources.compactMap { user.session(resource: $0) }
+            let hasSpool = configuration.sm.isEnabled(.offline)
+            let free = takers.filter { !hasSpool || !$0.outbox.isBusy }.map(\.resource)
+            if put(late, type, into: free, of: user, row: row) { return }
+            // Much of it at once must not end the session that takes it over: the rest comes from the spool.
+            if let busy = takers.first(where: \.isAttached) { readLater(into: busy) }
+        }
         if row == nil { keep(outgoing, for: user) }
     }
 

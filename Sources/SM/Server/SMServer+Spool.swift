@@ -9,8 +9,11 @@ import XMPPCore
 
 /// To and from the spool (XEP-0160): messages for those who are away.
 extension SMServer {
-    /// How many rows are read at once.
-    private static let page = 100
+    /// How many rows are read at once, if they are small.
+    private static let pageRows = 100
+    /// What may wait for a user until the spool is read.
+    private static let waitingStanzas = 1_000
+    private static let waitingBytes = 1 << 20
 
     // MARK: - Writing
 
@@ -128,22 +131,24 @@ extension SMServer {
         let user = session.user
         guard user.spool.reading == .idle, configuration.sm.isEnabled(.offline) else { return }
         user.spool.position = 0
-        readPage(into: session)
+        user.spool.isIncomplete = false
+        readOn(into: session)
     }
 
-    private func readPage(into session: Session) {
+    /// Reads the next page, or pauses while the session has enough to do, or the link.
+    private func readOn(into session: Session) {
         let user = session.user
+        guard !session.outbox.isBusy, !isLinkBusy else { return pauseReading(into: session) }
         user.spool.generation += 1
         let generation = user.spool.generation
         user.spool.reading = .reading(session.name)
-        guard !isLinkBusy else {
-            eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(5)) {
-                guard user.spool.generation == generation, user.spool.reading == .reading(session.name) else { return }
-                self.readPage(into: session)
-            }
-            return
-        }
-        stores.spool.load(user.jid, after: user.spool.position, limit: Self.page).assumeIsolated().whenComplete {
+        let page = stores.spool.load(
+            user.jid,
+            after: user.spool.position,
+            limit: Self.pageRows,
+            bytes: configuration.sessionWindow / 4
+        )
+        page.assumeIsolated().whenComplete {
             guard user.spool.generation == generation, user.spool.reading == .reading(session.name) else { return }
             switch $0 {
             case .success(let rows): self.read(rows, into: session)
@@ -156,32 +161,66 @@ extension SMServer {
 
     private func read(_ rows: [SpoolRow], into session: Session) {
         let user = session.user
-        user.spool.position = rows.map(\.id).max() ?? user.spool.position
+        guard let last = rows.map(\.id).max() else { return endOfSpool(session) }
+        user.spool.position = last
         // By arrival: what a broken session left behind is stored later than what came after it.
-        for row in rows.sorted(by: { ($0.stored, $0.id) < ($1.stored, $1.id) }) {
+        let sorted = rows.sorted { ($0.stored, $0.id) < ($1.stored, $1.id) }
+        for (index, row) in sorted.enumerated() {
             guard !user.ledger.rows.contains(row.id), !user.spool.doomed.contains(row.id) else { continue }
-            guard let stanza = SpoolCodec.decode(row.stanza) else {
-                logger.error("a row of the spool is no stanza", metadata: ["jid": "\(user.jid)", "row": "\(row.id)"])
-                continue
+            guard let outgoing = outgoing(row, for: user) else { continue }
+            guard session.outbox.hasRoom(for: outgoing.encodedSize) else {
+                // It stays where it is, and those after it; those before it are known by the ledger.
+                user.spool.position = (sorted[index...].map(\.id).min() ?? last) - 1
+                return pauseReading(into: session)
             }
-            let outgoing = Outgoing(
-                stanza: Delay.stamp(stanza, at: row.stored, from: user.jid.domain),
-                received: row.stored,
-                stableID: row.stableID
-            )
-            let type = MessageType(attribute: stanza.type)
+            let type = MessageType(attribute: outgoing.stanza.type)
             guard put(outgoing, type, into: [session.resource], of: user, row: row.id) else { return }
         }
-        if rows.count < Self.page { return finishReading(of: user) }
-        guard session.outbox.isBusy else { return readPage(into: session) }
-        user.spool.reading = .paused(session.name)
-        drain(user)
+        readOn(into: session)
     }
 
-    /// The client acknowledged something: there may be room for the next page.
+    private func outgoing(_ row: SpoolRow, for user: User) -> Outgoing? {
+        guard let stanza = SpoolCodec.decode(row.stanza) else {
+            logger.error("a row of the spool is no stanza", metadata: ["jid": "\(user.jid)", "row": "\(row.id)"])
+            return nil
+        }
+        return Outgoing(
+            stanza: Delay.stamp(stanza, at: row.stored, from: user.jid.domain),
+            received: row.stored,
+            stableID: row.stableID
+        )
+    }
+
+    private func endOfSpool(_ session: Session) {
+        let user = session.user
+        guard user.spool.isIncomplete else { return finishReading(of: user) }
+        user.spool.isIncomplete = false
+        user.spool.position = 0
+        readOn(into: session)
+    }
+
+    /// What arrives meanwhile is stored behind the rest.
+    private func pauseReading(into session: Session) {
+        session.user.spool.reading = .paused(session.name)
+        if isLinkBusy { queue(session) }
+        drain(session.user)
+    }
+
+    /// A message is left in the spool, or goes there, since the session has enough to do: it is read when there is room.
+    func readLater(into session: Session) {
+        let user = session.user
+        guard user.spool.reading == .idle else {
+            user.spool.isIncomplete = true
+            return
+        }
+        user.spool.position = 0
+        user.spool.reading = .paused(session.name)
+    }
+
+    /// The client acknowledged something, or the session's outbox was sent: there may be room for more.
     func continueReading(into session: Session) {
-        guard session.user.spool.reading == .paused(session.name), !session.outbox.isBusy else { return }
-        readPage(into: session)
+        guard case .paused(let name) = session.user.spool.reading, name == session.name else { return }
+        readOn(into: session)
     }
 
     /// The session is gone or broken; another one that takes messages reads on.
@@ -212,14 +251,18 @@ extension SMServer {
 
     /// Keeps a message until the spool is read, so that older ones come first.
     func wait(_ passage: Passage, for user: User) {
-        guard user.spool.waiting.count < 1_000 else { return replyError(to: passage, .overloaded) }
+        let size = passage.stanza.encodedSize
+        guard user.spool.waiting.count < Self.waitingStanzas, user.spool.waitingBytes + size <= Self.waitingBytes
+        else { return replyError(to: passage, .overloaded) }
         passage.hold()
         user.spool.waiting.append(passage)
+        user.spool.waitingBytes += size
     }
 
     private func drain(_ user: User) {
         let waiting = user.spool.waiting
         user.spool.waiting = []
+        user.spool.waitingBytes = 0
         for passage in waiting {
             deliverMessage(passage, to: user)
             passage.release()

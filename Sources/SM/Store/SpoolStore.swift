@@ -63,9 +63,10 @@ final class SpoolStore {
         }
     }
 
-    /// A page of the messages of a user, oldest first, after the given id.
-    func load(_ user: BareJID, after id: Int64 = 0, limit: Int = 100) -> EventLoopFuture<[SpoolRow]> {
-        database.rows(.loadSpool, for: user, [.int(id), .int(Int64(limit))]) { row in
+    /// A page of the messages of a user, oldest first, after the given id: at most `limit` of them, and none after
+    /// those that together have `bytes`. It is empty when there are no more.
+    func load(_ user: BareJID, after id: Int64, limit: Int, bytes: Int) -> EventLoopFuture<[SpoolRow]> {
+        database.rows(.loadSpool, for: user, [.int(id), .int(Int64(limit)), .int(Int64(bytes))]) { row in
             guard let id = row.int(0), let stableID = row.text(1), let stored = row.microseconds(2),
                 let stanza = row.bytes(3)
             else { return nil }
@@ -117,8 +118,13 @@ extension Statement {
         "load_spool",
         isRepeatable: true,
         """
-        SELECT s.id, s.stable_id, s.stored, s.stanza FROM spool s JOIN users u ON u.id = s.user_id
-        WHERE u.local = $1 AND u.domain = $2 AND s.id > $3 ORDER BY s.id LIMIT $4
+        WITH page AS (
+            SELECT s.id, s.stable_id, s.stored, s.size, s.stanza FROM spool s JOIN users u ON u.id = s.user_id
+            WHERE u.local = $1 AND u.domain = $2 AND s.id > $3 ORDER BY s.id LIMIT $4
+        ), summed AS (
+            SELECT *, sum(size) OVER (ORDER BY id) - size AS before FROM page
+        )
+        SELECT id, stable_id, stored, stanza FROM summed WHERE before < $5::bigint ORDER BY id
         """
     )
     fileprivate static let deleteFromSpool = Statement(

@@ -35,7 +35,7 @@ import XMPPCore
         while true {
             let last = rows.last?.id ?? 0
             let page = try await fixture.on {
-                SpoolStore(database: $0).load(StoreFixture.juliet, after: last, limit: 10)
+                SpoolStore(database: $0).load(StoreFixture.juliet, after: last, limit: 10, bytes: 1 << 20)
             }
             rows += page
             if page.count < 10 { break }
@@ -45,6 +45,31 @@ import XMPPCore
         #expect(rows.map(\.stanza) == entries.map(\.stanza))
         #expect(try await fixture.on { SpoolStore(database: $0).count(StoreFixture.juliet) } == 25)
         #expect(try await fixture.on { SpoolStore(database: $0).count(StoreFixture.romeo) } == 0)
+        try await fixture.database.shutdown()
+    }
+
+    @Test("A page ends with the row that makes it large enough, and is never empty while there are rows")
+    func pageBytes() async throws {
+        let fixture = try await StoreFixture()
+        let sizes = [3_000, 10, 10, 5_000, 1, 1]
+        let entries = sizes.enumerated().map { number, size in
+            var entry = entry(number)
+            entry.stanza = ByteBuffer(repeating: UInt8(ascii: "x"), count: size)
+            return entry
+        }
+        _ = try await append(entries, quota: 1000, to: fixture)
+        var pages: [[Int]] = []
+        var last: Int64 = 0
+        while true {
+            let after = last
+            let page = try await fixture.on {
+                SpoolStore(database: $0).load(StoreFixture.juliet, after: after, limit: 3, bytes: 3_000)
+            }
+            guard let end = page.last?.id else { break }
+            pages.append(page.map(\.stanza.readableBytes))
+            last = end
+        }
+        #expect(pages == [[3_000], [10, 10, 5_000], [1, 1]])
         try await fixture.database.shutdown()
     }
 
@@ -73,14 +98,14 @@ import XMPPCore
         let fixture = try await StoreFixture()
         _ = try await append((0..<5).map { entry($0) }, quota: 10, to: fixture)
         let juliet = StoreFixture.juliet
-        let rows = try await fixture.on { SpoolStore(database: $0).load(juliet) }
+        let rows = try await fixture.on { SpoolStore(database: $0).load(juliet, after: 0, limit: 100, bytes: 1 << 20) }
         let ids = rows.prefix(2).map(\.id)
         #expect(try await fixture.on { SpoolStore(database: $0).delete(ids, of: StoreFixture.romeo) } == 0)
         #expect(try await fixture.on { SpoolStore(database: $0).delete(ids, of: juliet) } == 2)
         #expect(try await fixture.on { SpoolStore(database: $0).delete(ids, of: juliet) } == 0)
         let names = ["session-3", "session-9"]
         #expect(try await fixture.on { SpoolStore(database: $0).delete(stableIDs: names, of: juliet) } == 1)
-        let left = try await fixture.on { SpoolStore(database: $0).load(juliet) }
+        let left = try await fixture.on { SpoolStore(database: $0).load(juliet, after: 0, limit: 100, bytes: 1 << 20) }
         #expect(left.map(\.stableID) == ["session-2", "session-4"])
         try await fixture.database.shutdown()
     }

@@ -27,6 +27,8 @@ final class FakeDatabase {
     var isSlow = false
     /// How often a user was loaded.
     var loads: [BareJID: Int] = [:]
+    /// The bytes of the largest page of the spool that was read.
+    var mostRowBytes = 0
     private var nextRow: Int64 = 1
     private var waiting: [() -> Void] = []
 
@@ -199,9 +201,16 @@ struct FakeSpool: SpoolStorage {
             } ?? .noSuchUser
         }
     }
-    func load(_ user: BareJID, after id: Int64, limit: Int) -> EventLoopFuture<[SpoolRow]> {
+    func load(_ user: BareJID, after id: Int64, limit: Int, bytes: Int) -> EventLoopFuture<[SpoolRow]> {
         database.run { [database] in
-            Array((database.accounts[user]?.spool ?? []).filter { $0.id > id }.prefix(limit))
+            var page: [SpoolRow] = []
+            var sum = 0
+            for row in (database.accounts[user]?.spool ?? []).filter({ $0.id > id }).prefix(limit) where sum < bytes {
+                page.append(row)
+                sum += row.stanza.readableBytes
+            }
+            database.mostRowBytes = max(database.mostRowBytes, sum)
+            return page
         }
     }
     func delete(_ ids: [Int64], of user: BareJID) -> EventLoopFuture<Int> {
