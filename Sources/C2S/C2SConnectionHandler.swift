@@ -52,7 +52,7 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     private var drainedAt: NIODeadline
 
     private var isProcessing = false
-    /// An element that waits for its time.
+    /// An element that waits for its time; it is paid for.
     private var held: StreamElement?
     private var pausedUntil: NIODeadline?
     private var isParked = false
@@ -176,7 +176,7 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     // MARK: - Input
 
     /// The machine must not be given the next element yet.
-    private var isHeldUp: Bool { machine.isWaiting || held != nil || isParked }
+    private var isHeldUp: Bool { machine.isWaiting || isParked || (held != nil && pausedUntil != nil) }
 
     private var isReadPaused: Bool {
         guard machine.phase != .closing else { return false }
@@ -193,10 +193,16 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
             resumeReading()
         }
         do throws(StreamReader.Failure) {
-            while !isHeldUp, !hasReaderFailed, machine.phase != .closed, let event = try reader.next() {
-                if hub.isLinkCongested { park() }
+            while !isHeldUp, !hasReaderFailed, machine.phase != .closed {
+                if hub.isLinkCongested, held != nil || reader.hasUnreadInput { return park() }
                 let phase = machine.phase
                 defer { if machine.phase != phase { progressAt = hub.eventLoop.now } }
+                if let element = held {
+                    held = nil
+                    handle(element)
+                    continue
+                }
+                guard let event = try reader.next() else { break }
                 switch event {
                 case .streamOpened(let header):
                     let id = Digest.randomName()
@@ -254,10 +260,6 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         pauseTimer = context?.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) {
             self.pausedUntil = nil
             self.pauseTimer = nil
-            if let element = self.held {
-                self.held = nil
-                self.handle(element)
-            }
             self.process()
         }
     }

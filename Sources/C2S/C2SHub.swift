@@ -2,6 +2,7 @@
 
 import ComponentLink
 import Daemon
+import DequeModule
 import Logging
 import NIOCore
 import SASL
@@ -56,7 +57,9 @@ final class C2SHub {
     private var registrations: [String: C2SConnectionHandler] = [:]
     private var owners = OwnerTable()
     private var unflushed: [C2SConnectionHandler] = []
-    private var parked: [C2SConnectionHandler] = []
+    /// Those that wait for room on the link, the first that came first.
+    private var parked: Deque<C2SConnectionHandler> = []
+    private var isUnparkScheduled = false
     private var handshakeQueue: [C2SConnectionHandler] = []
     private var acceptWaiters: [() -> Void] = []
     private var isRetryScheduled = false
@@ -190,15 +193,17 @@ final class C2SHub {
 
     func park(_ handler: C2SConnectionHandler) {
         parked.append(handler)
-        if parked.count == 1 { scheduleUnpark() }
+        scheduleUnpark()
     }
 
+    /// Clients go on one after the other, as long as what they say leaves room.
     private func scheduleUnpark() {
+        guard !isUnparkScheduled else { return }
+        isUnparkScheduled = true
         eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(5)) {
-            guard !self.isLinkCongested else { return self.scheduleUnpark() }
-            let handlers = self.parked
-            self.parked = []
-            for handler in handlers { handler.unpark() }
+            self.isUnparkScheduled = false
+            while !self.isLinkCongested, let handler = self.parked.popFirst() { handler.unpark() }
+            if !self.parked.isEmpty { self.scheduleUnpark() }
         }
     }
 

@@ -11,7 +11,8 @@ extension JackdawConfiguration {
 
     /// What a component may cost the router.
     package struct RouterLimits: Sendable, Equatable {
-        /// Bytes that may wait for a component; beyond it our own link is reset, an external one's stanzas bounce.
+        /// Bytes that may wait for a component; beyond it our own link is reset, an external one's stanzas bounce. From
+        /// half of it on, an edge that sends to an instance is slowed down.
         package var queueBytes = 16 << 20
         /// Bytes at which the senders of an external component are slowed down.
         package var queueHighWater = 1 << 20

@@ -191,6 +191,7 @@ final class StanzaRouter {
             self.metrics.wrappers.increment()
             self.metrics.bytes.increment(by: route.bytes.readableBytes)
             destination.write(route.bytes)
+            self.slow(sender, for: destination)
         } else if route.to == self.name {
             self.answer(route, to: sender)
         } else if !route.isUnreachable {
@@ -227,10 +228,19 @@ final class StanzaRouter {
         return self.links[id]
     }
 
-    /// A foreign sender is not read while a link that it wrote to is above its high-water mark. Ours are always read.
+    /// A foreign sender is not read while a link that it wrote to is above its high-water mark.
+    ///
+    /// Nor is an edge of ours, an instance that serves no name but its own, while the instance that it wrote to is half
+    /// way to its reset: its clients can wait, and would lose their sessions otherwise. An instance that serves a domain
+    /// is always read, so that no two wait for each other.
     private func slow(_ sender: ComponentConnectionHandler, for destination: ComponentConnectionHandler) {
-        guard !sender.isDeclared, destination.queuedBytes > self.limits.queueHighWater else { return }
+        let mark = sender.isDeclared ? self.limits.queueBytes / 2 : self.limits.queueHighWater
+        guard destination.queuedBytes > mark, !sender.isDeclared || self.isEdge(sender) else { return }
         sender.wait(for: destination)
+    }
+
+    private func isEdge(_ handler: ComponentConnectionHandler) -> Bool {
+        handler.id.flatMap { self.table.entries[$0] }?.instance.names.isEmpty == true
     }
 
     // MARK: Going back

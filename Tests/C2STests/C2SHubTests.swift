@@ -293,6 +293,41 @@ import XMPPCore
         #expect(edge.takeSent().count + before == 3)
     }
 
+    @Test func `when the link is full clients wait in a line, and fill it no further`() throws {
+        let edge = try Edge()
+        edge.fillsQueue = true
+        let clients = try (0..<12).map { try edge.session(resource: "r\($0)").client }
+        edge.queuedBytes = 0
+        let stanza = "<message><body>" + String(repeating: "x", count: 500_000) + "</body></message"
+        for client in clients { client.send(stanza) }
+        for client in clients { client.send(">") }
+        // The mark, and the stanza that went over it.
+        let most = (4 << 20) + (512 << 10)
+        #expect(edge.queuedBytes <= most)
+        #expect(edge.takeSent().count == 9)
+        // There is room for one again, and not for all.
+        edge.queuedBytes = 4 << 20
+        edge.loop.advanceTime(by: .milliseconds(5))
+        #expect(edge.takeSent().count == 1)
+        edge.queuedBytes = 0
+        edge.loop.advanceTime(by: .milliseconds(5))
+        #expect(edge.takeSent().count == 2)
+    }
+
+    @Test func `a stanza that waited for its time waits for the link as well`() throws {
+        let edge = try Edge { $0.c2s.limits.stanzasPerSecond = 10 }
+        let (client, _) = try edge.session()
+        edge.loop.advanceTime(by: .seconds(10))
+        client.send((1...12).map { "<message id='\($0)'/>" }.joined())
+        #expect(edge.takeSent().count == 10)
+        edge.queuedBytes = 5 << 20
+        edge.loop.advanceTime(by: .seconds(1))
+        #expect(edge.takeSent().isEmpty)
+        edge.queuedBytes = 0
+        edge.loop.advanceTime(by: .milliseconds(5))
+        #expect(edge.takeSent().count == 2)
+    }
+
     @Test func `at the end of the process every client is told`() throws {
         let edge = try Edge()
         let stranger = try edge.connect()

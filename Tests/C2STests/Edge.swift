@@ -20,6 +20,8 @@ final class Edge {
     /// What was said to SM since the last `takeSent`.
     private var sent: [SessionMessage] = []
     var queuedBytes = 0
+    /// Whether what is said to SM waits in the queue.
+    var fillsQueue = false
     var isDatabaseAway = false
 
     static let sm = "sm-1.jackdaw.internal"
@@ -35,7 +37,7 @@ final class Edge {
             serverSecret: Array("secret".utf8),
             services: C2SHub.Services(
                 send: { message, _ in
-                    box.edge?.sent.append(message)
+                    box.edge?.send(message)
                     return true
                 },
                 queuedBytes: { box.edge?.queuedBytes ?? 0 },
@@ -68,15 +70,24 @@ final class Edge {
         SCRAMCredentials.derive(prepared: "secret", hash: .sha256, salt: [1, 2, 3], iterations: 4_096)
     ]
 
+    private func send(_ message: SessionMessage) {
+        sent.append(message)
+        if fillsQueue { queuedBytes += Self.encoded(message).readableBytes }
+    }
+
     /// What was said to SM, as text.
     func takeSent() -> [String] {
         defer { sent = [] }
         return sent.map { message in
-            var buffer = ByteBuffer()
-            message.write(with: RouteHead(from: "c2s", to: "sm"), into: &buffer)
-            let text = String(buffer: buffer).replacing(#/ b='[0-9]+'/#, with: "", maxReplacements: 1)
+            let text = String(buffer: Self.encoded(message)).replacing(#/ b='[0-9]+'/#, with: "", maxReplacements: 1)
             return text.replacing("<j:route from='c2s' to='sm' s='", with: "").replacing("</j:route>", with: "")
         }
+    }
+
+    private static func encoded(_ message: SessionMessage) -> ByteBuffer {
+        var buffer = ByteBuffer()
+        message.write(with: RouteHead(from: "c2s", to: "sm"), into: &buffer)
+        return buffer
     }
 
     /// The session name and attach number of the last message to SM.

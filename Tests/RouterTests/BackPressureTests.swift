@@ -100,7 +100,11 @@ import Testing
 
     @Test func `an instance that does not read is reset, and its peers learn that it is gone`() async throws {
         try await TestRouter.run(TestRouter.limits { $0.queueBytes = 1 << 20 }) { router in
-            let sm = try await router.instance("sm-1.jackdaw.internal", secret: "sm")
+            let sm = try await router.instance(
+                "sm-1.jackdaw.internal",
+                secret: "sm",
+                declaring: "<j:name>localhost</j:name>"
+            )
             let c2s = try await router.instance("c2s-1.jackdaw.internal", secret: "c2s", epoch: "f")
             _ = try await sm.read(through: "<j:instance name='c2s-1.jackdaw.internal'")
             try await c2s.setReading(false)
@@ -118,6 +122,37 @@ import Testing
             _ = try await sm.read(through: " error='unreachable'>")
             sending.cancel()
             _ = await sending.result
+        }
+    }
+
+    @Test func `an edge waits for an instance that does not read, and nothing is lost`() async throws {
+        try await TestRouter.run(TestRouter.limits { $0.queueBytes = 1 << 20 }) { router in
+            let sm = try await router.instance(
+                "sm-1.jackdaw.internal",
+                secret: "sm",
+                declaring: "<j:name>localhost</j:name>"
+            )
+            let c2s = try await router.instance("c2s-1.jackdaw.internal", secret: "c2s")
+            _ = try await sm.read(through: "<j:instance name='c2s-1.jackdaw.internal'")
+            try await sm.setReading(false)
+            let body = String(repeating: "x", count: 16_384)
+            let count = 1_000
+            let sending = Task {
+                for number in 0..<count {
+                    let wrapper = "<j:route from='c2s-1.jackdaw.internal' to='sm-1.jackdaw.internal' n='\(number)'>"
+                    try await c2s.sendAndWait(ByteBuffer(string: "\(wrapper)<a>\(body)</a></j:route>"))
+                }
+            }
+            try await Self.wait(router) { router in router.links.values.contains { $0.isSlowed } }
+            // Towards the edge everything flows.
+            sm.send("<j:route from='sm-1.jackdaw.internal' to='c2s-1.jackdaw.internal'><b/></j:route>")
+            _ = try await c2s.read(through: "<b/></j:route>")
+            try await sm.setReading(true)
+            for number in 0..<count {
+                let seen = try await sm.read(through: "</j:route>")
+                try #require(seen.contains("n='\(number)'>"))
+            }
+            try await sending.value
         }
     }
 
