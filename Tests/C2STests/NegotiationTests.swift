@@ -80,7 +80,17 @@ import XMPPCore
         #expect(conversation.lines.first?.contains("sasl-channel-binding") == false)
     }
 
-    @Test func `after login come binding, the old session, stream management and what SM adds`() {
+    @Test func `without a -PLUS mechanism no channel bindings are told`() {
+        var conversation = Conversation(isDirectTLS: true) { $0.mechanisms = [.scramSHA256, .plain] }
+        conversation.event {
+            $0.handshakeCompleted(version: "TLSv1.3", bindings: ChannelBindings(tlsExporter: [1]))
+        }
+        conversation.client(Conversation.header)
+        #expect(conversation.lines.first?.contains("<mechanism>SCRAM-SHA-256</mechanism>") == true)
+        #expect(conversation.lines.first?.contains("sasl-channel-binding") == false)
+    }
+
+    @Test func `after login come binding, stream management and what SM adds`() {
         var conversation = Conversation()
         conversation.logIn()
         #expect(

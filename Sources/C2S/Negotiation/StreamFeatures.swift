@@ -23,7 +23,7 @@ enum StreamFeatures {
         buffer.writeStaticString("</stream:features>")
     }
 
-    /// Before login: the mechanisms and, if there is something to bind them to, its types (XEP-0440).
+    /// Before login: the mechanisms and, if one of them binds to the channel, the types of binding (XEP-0440).
     static func writeSecured(
         mechanisms: [SASLMechanism],
         bindings: ChannelBindings,
@@ -34,7 +34,7 @@ enum StreamFeatures {
         buffer.writeStaticString("<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>")
         for mechanism in mechanisms { buffer.writeString("<mechanism>\(mechanism.rawValue)</mechanism>") }
         buffer.writeStaticString("</mechanisms>")
-        if !bindings.isEmpty {
+        if !bindings.isEmpty, mechanisms.contains(where: \.usesChannelBinding) {
             buffer.writeStaticString("<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>")
             for kind in bindings.kinds { buffer.writeString("<channel-binding type='\(kind.rawValue)'/>") }
             buffer.writeStaticString("</sasl-channel-binding>")
