@@ -97,8 +97,7 @@ import XMPPCore
             conversation.lines == [
                 """
                 HEADER <stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>\
-                <session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session><sm xmlns='urn:xmpp:sm:3'/>\
-                <ver xmlns='urn:xmpp:features:rosterver'/><limits xmlns='urn:xmpp:stream-limits:0'>\
+                <sm xmlns='urn:xmpp:sm:3'/><ver xmlns='urn:xmpp:features:rosterver'/><limits xmlns='urn:xmpp:stream-limits:0'>\
                 <max-bytes>524288</max-bytes><idle-seconds>300</idle-seconds></limits></stream:features>
                 """
             ]

@@ -53,8 +53,6 @@ enum StreamFeatures {
         to buffer: inout ByteBuffer
     ) {
         buffer.writeStaticString("<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>")
-        // draft-cridland-xmpp-session-01: old clients look for it, new ones need not.
-        buffer.writeStaticString("<session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>")
         buffer.writeStaticString("<sm xmlns='urn:xmpp:sm:3'/>")
         if let sessionFeatures { buffer.writeImmutableBuffer(sessionFeatures) }
         write(limits, to: &buffer)

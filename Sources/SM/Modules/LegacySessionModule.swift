@@ -14,6 +14,7 @@ final class LegacySessionModule: SMModule {
     var serverNamespaces: [String] { [Namespace.session] }
     var accountNamespaces: [String] { [Namespace.session] }
 
+    /// draft-cridland-xmpp-session-01: old clients look for it, new ones need not.
     func streamFeatures(for domain: String) -> [Element] {
         [
             Element(
