@@ -27,6 +27,14 @@ import XMPPCore
         )
     }
 
+    /// RFC 6120 §4.7.2.
+    @Test func `our header is for the bare address of the client's`() throws {
+        let edge = try Edge()
+        let client = try edge.connect()
+        client.send(Conversation.header.replacing(" to=", with: " from='juliet@one.example/balcony' to="))
+        #expect(client.take().contains(" from='one.example' to='juliet@one.example' version='1.0'"))
+    }
+
     @Test func `in the clear only TLS is offered, and required`() {
         var conversation = Conversation()
         #expect(

@@ -36,7 +36,8 @@ extension C2SConnectionStateMachine {
         language = opening.language
         phase = .negotiating(stage)
         var buffer = ByteBuffer()
-        writeHeader(id: id, to: opening.from, into: &buffer)
+        // RFC 6120 §4.7.2: the bare address, whatever the client wrote.
+        writeHeader(id: id, to: opening.from.map { JID($0.bare) }, into: &buffer)
         isHeaderSent = true
         writeFeatures(stage, sessionFeatures[domain], to: &buffer)
         return [.send(buffer)]
