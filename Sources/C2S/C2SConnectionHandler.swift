@@ -57,6 +57,8 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     private var pausedUntil: NIODeadline?
     private var isParked = false
     private var isReadWanted = false
+    /// What was read in the clear and is not charged yet.
+    private var clearBytes = 0
     private var hasReaderFailed = false
     private var discardedBytes = 0
 
@@ -156,13 +158,22 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         hub.metrics.bytesReceived.increment(by: buffer.readableBytes)
         lastInbound = now
         pingSent = nil
-        guard machine.phase != .closed, !hasReaderFailed else {
-            discard(buffer.readableBytes)
-            return
-        }
-        if let until = throttle.bytes.take(buffer.readableBytes, now: now) { pause(until: until) }
+        if tls == nil { clearBytes += buffer.readableBytes }
+        guard machine.phase != .closed, !hasReaderFailed else { return }
         reader.receive(buffer)
         process()
+    }
+
+    /// What came from the socket is charged, ciphertext where there is TLS: records cost also where they carry nothing.
+    func channelReadComplete(context: ChannelHandlerContext) {
+        let count = clearBytes + (tls?.takeReceivedBytes() ?? 0)
+        clearBytes = 0
+        if machine.phase == .closed || machine.phase == .closing {
+            discard(count)
+        } else if let until = throttle.bytes.take(count, now: hub.eventLoop.now) {
+            pause(until: until)
+        }
+        context.fireChannelReadComplete()
     }
 
     func read(context: ChannelHandlerContext) {
@@ -180,7 +191,7 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
 
     private var isReadPaused: Bool {
         guard machine.phase != .closing else { return false }
-        if machine.phase == .handshaking { return isHandshakeQueued }
+        if machine.phase == .handshaking { return isHandshakeQueued || pausedUntil != nil }
         return isHeldUp || pausedUntil != nil
     }
 

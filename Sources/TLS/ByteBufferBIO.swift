@@ -19,6 +19,9 @@ final class ByteBufferBIO {
 
     var unreadBytes: Int { inbound?.readableBytes ?? 0 }
 
+    /// Whether OpenSSL is given nothing more, although something may be there.
+    var isStopped = false
+
     /// Makes the `BIO`; it belongs to the `SSL` that it is given to.
     func makeBIO() throws(TLSError) -> OpaquePointer {
         guard let method = unsafe Self.method, let bio = unsafe BIO_new(method) else {
@@ -54,7 +57,7 @@ final class ByteBufferBIO {
     }
 
     private func read(into pointer: UnsafeMutablePointer<CChar>, length: Int) -> Int {
-        guard var buffer = inbound else { return 0 }
+        guard !isStopped, var buffer = inbound else { return 0 }
         inbound = nil
         let count = min(length, buffer.readableBytes)
         unsafe buffer.readWithUnsafeReadableBytes { bytes in

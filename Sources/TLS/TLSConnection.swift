@@ -32,6 +32,14 @@ package struct TLSInfo: Sendable, Equatable {
     private let context: TLSContext
     private let isServer: Bool
 
+    /// All bytes that the peer sent.
+    private(set) var receivedBytes = 0
+    /// The records since the handshake that carried no data of the application: key updates, warnings, attempts to
+    /// renegotiate. OpenSSL answers any number of them, and each costs more than it costs the client.
+    private(set) var recordsWithoutData = 0
+    /// So many are a client's, and one more for each MiB that it sends: keys are renewed after gigabytes.
+    private static let freeRecordsWithoutData = 16
+
     init(context: TLSContext, domain: String?) throws(TLSError) {
         self.context = context
         guard let ssl = unsafe SSL_new(context.initialContext(domain: domain).pointer) else {
@@ -55,7 +63,10 @@ package struct TLSInfo: Sendable, Equatable {
         unsafe SSL_free(ssl)
     }
 
-    func receive(_ buffer: ByteBuffer) { bio.receive(buffer) }
+    func receive(_ buffer: ByteBuffer) {
+        receivedBytes += buffer.readableBytes
+        bio.receive(buffer)
+    }
 
     func takeOutbound() -> ByteBuffer? { bio.takeOutbound() }
 
@@ -64,14 +75,44 @@ package struct TLSInfo: Sendable, Equatable {
     /// Goes on with the handshake as far as the input allows.
     func handshake() -> Step {
         ERR_clear_error()
-        return unsafe step(SSL_do_handshake(ssl))
+        let step = unsafe step(SSL_do_handshake(ssl))
+        if step == .done, isServer { watchRecords() }
+        return step
+    }
+
+    /// Counts from here on what is no data.
+    private func watchRecords() {
+        unsafe COpenSSL_SSL_set_msg_callback_arg(ssl, Unmanaged.passUnretained(self).toOpaque())
+        unsafe SSL_set_msg_callback(ssl) { isWritten, _, kind, bytes, count, _, argument in
+            guard isWritten == 0, count > 0, let bytes = unsafe bytes, let argument = unsafe argument else { return }
+            // The type of a record is in its header up to TLS 1.2, and within it in TLS 1.3.
+            guard kind == SSL3_RT_HEADER || kind == SSL3_RT_INNER_CONTENT_TYPE else { return }
+            guard unsafe bytes.load(as: UInt8.self) != UInt8(SSL3_RT_APPLICATION_DATA) else { return }
+            unsafe Unmanaged<TLSConnection>.fromOpaque(argument).takeUnretainedValue().recordWithoutData()
+        }
+    }
+
+    private func recordWithoutData() {
+        recordsWithoutData += 1
+        if recordsWithoutData > Self.freeRecordsWithoutData + receivedBytes >> 20 { bio.isStopped = true }
+    }
+
+    /// Whether the client sent more of them than anyone needs; nothing more is read from it.
+    var isExcessive: Bool { bio.isStopped }
+
+    /// Renews the keys of both directions (RFC 8446 §4.6.3), for tests.
+    func updateKeys() {
+        ERR_clear_error()
+        unsafe SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED)
+        unsafe SSL_do_handshake(ssl)
     }
 
     /// Decrypts the next piece into a buffer.
     func read(into buffer: inout ByteBuffer) -> Step {
+        guard unsafe bio.unreadBytes > 0 || SSL_has_pending(ssl) == 1 else { return .needsInput }
         ERR_clear_error()
         var count = 0
-        let space = max(1_024, min(bio.unreadBytes + Int(unsafe SSL_pending(ssl)), 16_384))
+        let space = max(256, min(bio.unreadBytes + Int(unsafe SSL_pending(ssl)), 16_384))
         let result = unsafe buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: space) { bytes in
             count = Int(unsafe SSL_read(ssl, bytes.baseAddress, CInt(clamping: bytes.count)))
             return max(0, count)

@@ -35,6 +35,7 @@ package final class TLSHandler: ChannelDuplexHandler {
     private var unflushedPromise: EventLoopPromise<Void>?
     /// Whether a flush was asked for before the handshake was done.
     private var isFlushPending = false
+    private var takenBytes = 0
 
     /// Makes the handler of one connection.
     ///
@@ -45,6 +46,18 @@ package final class TLSHandler: ChannelDuplexHandler {
     package init(context: TLSContext, domain: String?) throws(TLSError) {
         connection = try TLSConnection(context: context, domain: domain)
     }
+
+    /// How many bytes came from the peer since the last call, whatever they carried.
+    package func takeReceivedBytes() -> Int {
+        defer { takenBytes = connection.receivedBytes }
+        return connection.receivedBytes - takenBytes
+    }
+
+    /// The records since the handshake that carried no data.
+    var recordsWithoutData: Int { connection.recordsWithoutData }
+
+    /// Has the next write renew the keys, for tests.
+    func updateKeys() { connection.updateKeys() }
 
     /// Keying material of this connection (RFC 5705), with an empty context; none before the handshake is done and
     /// where RFC 9266 forbids its use.
@@ -153,25 +166,24 @@ package final class TLSHandler: ChannelDuplexHandler {
     }
 
     private func decrypt(_ context: ChannelHandlerContext) {
-        while state == .active {
-            var buffer = context.channel.allocator.buffer(capacity: 0)
-            let step = connection.read(into: &buffer)
-            if buffer.readableBytes > 0 { context.fireChannelRead(wrapInboundOut(buffer)) }
-            switch step {
-            case .done:
-                continue
-            case .needsInput:
-                // A key update or the like may want an answer.
-                sendOutbound(context, promise: nil)
-                return
-            case .closed:
-                // RFC 8446 §6.1: nothing follows; ours goes out, and the connection ends.
-                endTLS(context)
-                context.fireUserInboundEventTriggered(TLSEvent.peerClosed)
-                context.close(promise: nil)
-            case .failed(let reason):
-                abandon(context, .recordFailed(reason))
-            }
+        var buffer = context.channel.allocator.buffer(capacity: 0)
+        var step = connection.read(into: &buffer)
+        // Small records go on as one piece.
+        while step == .done { step = connection.read(into: &buffer) }
+        if buffer.readableBytes > 0 { context.fireChannelRead(wrapInboundOut(buffer)) }
+        guard state == .active else { return }
+        switch step {
+        case .done, .needsInput:
+            if connection.isExcessive { return abandon(context, .recordFailed("too many records without data")) }
+            // A key update or the like may want an answer.
+            sendOutbound(context, promise: nil)
+        case .closed:
+            // RFC 8446 §6.1: nothing follows; ours goes out, and the connection ends.
+            endTLS(context)
+            context.fireUserInboundEventTriggered(TLSEvent.peerClosed)
+            context.close(promise: nil)
+        case .failed(let reason):
+            abandon(context, .recordFailed(reason))
         }
     }
 

@@ -2,6 +2,7 @@
 
 import ComponentLink
 import Config
+import Daemon
 import NIOCore
 import NIOEmbedded
 import Testing
@@ -174,6 +175,21 @@ import XMPPCore
         _ = client.take()
         client.send((1...100).map { "<iq type='result' id='\($0)'/>" }.joined())
         #expect(edge.takeSent().count == 100)
+    }
+
+    @Test func `what TLS adds counts for the rate, also where it carries nothing`() throws {
+        let edge = try Edge {
+            $0.c2s.limits.bytesPerSecond = 1_024
+            $0.c2s.limits.bytesBurst = 8_192
+        }
+        let (client, _) = try edge.session()
+        edge.loop.advanceTime(by: .seconds(10))
+        for _ in 0..<300 { client.send(" ") }
+        // 6,900 bytes.
+        #expect(edge.hub.metrics.throttled.value == 0)
+        for _ in 0..<100 { client.send(" ") }
+        #expect(edge.hub.metrics.throttled.value > 0)
+        #expect(client.isOpen)
     }
 
     @Test func `a silent client is pinged, and dropped if it does not answer`() throws {

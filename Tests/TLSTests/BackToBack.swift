@@ -11,6 +11,7 @@ final class BackToBack {
     final class Recorder: ChannelInboundHandler {
         typealias InboundIn = ByteBuffer
         var text = ""
+        var pieces = 0
         var info: TLSInfo?
         var peerClosed = false
         var errors: [TLSError] = []
@@ -19,6 +20,7 @@ final class BackToBack {
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             text += String(buffer: unwrapInboundIn(data))
+            pieces += 1
         }
 
         func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -61,6 +63,12 @@ final class BackToBack {
         try server.connect(to: .init(unixDomainSocketPath: "/server")).wait()
         try client.connect(to: .init(unixDomainSocketPath: "/client")).wait()
         try pump()
+    }
+
+    /// The client renews its keys and wants the server to do the same (RFC 8446 §4.6.3).
+    func updateKeys() throws {
+        clientTLS.updateKeys()
+        client.writeAndFlush(ByteBuffer(), promise: nil)
     }
 
     /// Carries bytes both ways until neither side has more to say.

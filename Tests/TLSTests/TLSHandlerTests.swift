@@ -182,6 +182,55 @@ import Testing
         #expect(!pair.server.isActive)
     }
 
+    @Test func `a client may renew its keys now and then, and not for ever`() throws {
+        let pair = try BackToBack(server: Self.serverContext())
+        try pair.connect()
+        for number in 0..<10 {
+            try pair.updateKeys()
+            send("\(number)", from: pair.client)
+        }
+        try pair.pump()
+        #expect(pair.serverRecorder.text == "0123456789")
+        for _ in 0..<1_000 { try pair.updateKeys() }
+        try pair.pump()
+        #expect(pair.serverRecorder.errors == [.recordFailed("too many records without data")])
+        #expect(!pair.server.isActive)
+        // The rest was not looked at.
+        #expect(pair.serverTLS.recordsWithoutData < 20)
+    }
+
+    @Test func `who sends much may renew its keys more often`() throws {
+        let pair = try BackToBack(server: Self.serverContext())
+        try pair.connect()
+        let piece = String(repeating: "x", count: 1 << 20)
+        for _ in 0..<40 {
+            try pair.updateKeys()
+            send(piece, from: pair.client)
+            try pair.pump()
+        }
+        #expect(pair.serverRecorder.errors.isEmpty)
+        #expect(pair.server.isActive)
+    }
+
+    @Test func `small records arrive as one piece, and all bytes are counted`() throws {
+        let pair = try BackToBack(server: Self.serverContext())
+        try pair.connect()
+        _ = pair.serverTLS.takeReceivedBytes()
+        var all = ByteBuffer()
+        for _ in 0..<100 {
+            send("x", from: pair.client)
+            var record = try #require(try pair.client.readOutbound(as: ByteBuffer.self))
+            all.writeBuffer(&record)
+        }
+        let before = pair.serverRecorder.pieces
+        try pair.server.writeInbound(all)
+        #expect(pair.serverRecorder.text.count == 100)
+        #expect(pair.serverRecorder.pieces == before + 1)
+        #expect(pair.serverTLS.takeReceivedBytes() == 2_300)
+        #expect(pair.serverTLS.takeReceivedBytes() == 0)
+        pair.finish()
+    }
+
     @Test func `a connection lost in the handshake is an error of the handshake`() throws {
         let pair = try BackToBack(server: Self.serverContext())
         try pair.server.connect(to: .init(unixDomainSocketPath: "/server")).wait()
