@@ -2,6 +2,7 @@
 
 import ComponentLink
 import Config
+import NIOCore
 import NIOEmbedded
 import Testing
 import XML
@@ -44,7 +45,7 @@ import XMPPCore
         let answers = try one.stanzas()
         #expect(answers.map(\.type) == ["set", "result"])
         let push = try query(answers.first)
-        #expect(push["ver"] == "1")
+        #expect(push["ver"] == "e1-1")
         let item = try #require(push.child("item"))
         #expect(item["jid"] == "bob@localhost")
         #expect(item["name"] == "Bob")
@@ -93,26 +94,49 @@ import XMPPCore
         let ann = TestClient.online(world, "ann@localhost")
         for jid in ["a@b", "c@d", "e@f"] { _ = try set(ann, "<item jid='\(jid)'/>") }
         _ = try set(ann, "<item jid='a@b' subscription='remove'/>")
-        let current = try get(ann, version: "4")
+        let current = try get(ann, version: "e1-4")
         #expect(current.count == 1)
         #expect(current.first?.payloadTag == nil)
-        let changes = try get(ann, version: "2")
+        let changes = try get(ann, version: "e1-2")
         #expect(changes.map(\.type) == ["result", "set", "set"])
         #expect(changes.first?.payloadTag == nil)
         let pushed = try changes.dropFirst().map { try query($0) }
-        #expect(pushed.map { $0["ver"] } == ["3", "4"])
+        #expect(pushed.map { $0["ver"] } == ["e1-3", "e1-4"])
         #expect(pushed.map { $0.child("item")?["jid"] } == ["e@f", "a@b"])
         #expect(pushed.last?.child("item")?["subscription"] == "remove")
     }
 
-    @Test("Without a version, or with one that never was, all of it comes", arguments: ["", "99", "x"])
+    @Test(
+        "Without a version, or with one that never was, all of it comes",
+        arguments: [
+            "", "1", "x", "-", "e1", "e1-", "e1-0", "e1--1", "e1-99", "e2-1", "e1-1-1", "e1-99999999999999999999",
+        ]
+    )
     func whole(version: String) throws {
         let ann = TestClient.online(world, "ann@localhost")
         _ = try set(ann, "<item jid='a@b'/>")
         let result = try query(try get(ann, version: version).first)
-        #expect(result["ver"] == "1")
+        #expect(result["ver"] == "e1-1")
         #expect(result.childElements.count == 1)
-        #expect(try query(try get(ann).first)["ver"] == "1")
+        #expect(try query(try get(ann).first)["ver"] == "e1-1")
+    }
+
+    /// §2.6: the client would take its old roster for the new one.
+    @Test("An account that is made again has other versions, also where as much has changed")
+    func madeAgain() throws {
+        let user = World.bare("ann@localhost")
+        let first = TestClient.online(world, "ann@localhost")
+        for jid in ["a@b", "c@d"] { _ = try set(first, "<item jid='\(jid)'/>") }
+        let old = try #require(try query(try get(first).first)["ver"])
+        let accounts = try #require(world.server.accounts)
+        try accounts.remove(user).wait()
+        try accounts.create(user, password: "secret").wait()
+        let second = TestClient.online(world, "ann@localhost")
+        for jid in ["e@f", "g@h", "i@j"] { _ = try set(second, "<item jid='\(jid)'/>") }
+        let all = try query(try get(second, version: old).first)
+        #expect(all.childElements.compactMap { $0["jid"] } == ["e@f", "g@h", "i@j"])
+        let current = try #require(all["ver"])
+        #expect(try get(second, version: current).first?.payloadTag == nil)
     }
 
     @Test("While the database is away a set gets a wait error; a get is answered from memory")

@@ -55,7 +55,7 @@ final class RosterModule: SMModule {
     private func get(_ passage: Passage, _ request: Element, _ session: Session, _ finish: @escaping () -> Void) {
         session.isInterested = true
         let user = session.user
-        guard let known = request["ver"].flatMap({ Int64($0) }), known <= user.roster.version, known > 0 else {
+        guard let known = request["ver"].flatMap({ user.roster.version(ofText: $0) }) else {
             sendAll(passage, user)
             return finish()
         }
@@ -81,7 +81,7 @@ final class RosterModule: SMModule {
         let query = Element(
             "query",
             Namespace.roster,
-            attributes: ["ver": String(user.roster.version)],
+            attributes: ["ver": user.roster.text(ofVersion: user.roster.version)],
             elements: items.map { $0.element() }
         )
         server.reply(to: passage, query)

@@ -9,15 +9,30 @@ struct Roster {
     private(set) var requests: [SubscriptionRequestRow] = []
     /// Raised by each change of an item.
     private(set) var version: Int64
+    /// What tells its versions from those of a roster that the same address had before, or has in a backup.
+    private let epoch: String
 
     init(_ rows: RosterRow, requests: [SubscriptionRequestRow]) {
         self.version = rows.version
+        self.epoch = rows.epoch
         self.requests = requests
         let asking = Set(requests.map(\.contact))
         for row in rows.items {
             guard let item = RosterItem(row, isRequested: asking.contains(row.contact)) else { continue }
             items[item.contact.bare] = item
         }
+    }
+
+    /// A version as clients see it, to them opaque (RFC 6121 §2.6.1).
+    func text(ofVersion version: Int64) -> String { "\(epoch)-\(version)" }
+
+    /// The version that a client has; nil: it is none of this roster, or one that never was.
+    func version(ofText text: String) -> Int64? {
+        guard let hyphen = text.lastIndex(of: "-"), text[..<hyphen] == epoch else { return nil }
+        guard let version = Int64(text[text.index(after: hyphen)...]), (1...self.version).contains(version) else {
+            return nil
+        }
+        return version
     }
 
     /// Whether the contact gets the user's presence: subscription `from` or `both`.

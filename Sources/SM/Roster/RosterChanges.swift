@@ -186,7 +186,8 @@ final class RosterChanges {
     }
 
     func push(_ item: Element, version: Int64, to session: Session) {
-        let query = Element("query", Namespace.roster, attributes: ["ver": String(version)], elements: [item])
+        let version = session.user.roster.text(ofVersion: version)
+        let query = Element("query", Namespace.roster, attributes: ["ver": version], elements: [item])
         let id = server.nextRequestID()
         server.send(Stanza(kind: .iq, to: session.jid, type: "set", id: id, payload: [query]), to: session)
     }

@@ -8,12 +8,13 @@ extension Statement {
         "load_roster",
         isRepeatable: true,
         """
-        SELECT coalesce(v.version, 0), i.contact, i.name, i.subscription, i.ask, i.approved, i.groups, i.version
+        SELECT coalesce(v.version, 0), u.roster_epoch,
+            i.contact, i.name, i.subscription, i.ask, i.approved, i.groups, i.version
         FROM users u LEFT JOIN roster_versions v ON v.user_id = u.id LEFT JOIN roster_items i ON i.user_id = u.id
         WHERE u.local = $1 AND u.domain = $2
         """
     )
-    /// Column by column as ``loadRoster`` behind the floor; a removed contact has nulls between contact and version.
+    /// Column by column as ``loadRoster``, with the floor for the epoch; a removed contact has nulls between contact and version.
     static let rosterChanges = Statement(
         "roster_changes",
         isRepeatable: true,

@@ -24,6 +24,8 @@ struct RosterItemRow: Sendable, Equatable {
 struct RosterRow: Sendable, Equatable {
     /// 0 for a roster that never changed.
     var version: Int64
+    /// What tells its versions from those of another roster of the same address; empty for a user that does not exist.
+    var epoch = ""
     var items: [RosterItemRow]
 }
 
@@ -71,10 +73,10 @@ struct RosterStore {
     /// The whole roster; empty for a user that does not exist.
     func load(_ user: BareJID) -> EventLoopFuture<RosterRow> {
         database.query(.loadRoster, user.key, on: user.lane).flatMapThrowing { rows in
-            var roster = RosterRow(version: rows.first?.int(0) ?? 0, items: [])
+            var roster = RosterRow(version: rows.first?.int(0) ?? 0, epoch: rows.first?.text(1) ?? "", items: [])
             roster.items.reserveCapacity(rows.count)
-            for row in rows where !row.isNull(1) {
-                guard let item = RosterItemRow(row, from: 1) else {
+            for row in rows where !row.isNull(2) {
+                guard let item = RosterItemRow(row, from: 2) else {
                     throw DatabaseError.unexpectedResult(statement: Statement.loadRoster.name)
                 }
                 roster.items.append(item)

@@ -11,6 +11,7 @@ final class FakeDatabase {
     struct Account {
         var credentials: [CredentialRow] = []
         var version: Int64 = 0
+        var epoch = "e1"
         var items: [String: RosterItemRow] = [:]
         var removed: [(contact: String, version: Int64)] = []
         var requests: [String: SubscriptionRequestRow] = [:]
@@ -87,7 +88,7 @@ extension FakeDatabase: AccountStorage {
     func create(_ user: BareJID, credentials: [CredentialRow]) -> EventLoopFuture<Bool> {
         run { [self] in
             guard accounts[user] == nil else { return false }
-            accounts[user] = Account(credentials: credentials)
+            accounts[user] = Account(credentials: credentials, epoch: "e\(takeRow())")
             return true
         }
     }
@@ -120,7 +121,8 @@ struct FakeRosters: RosterStorage {
     func load(_ user: BareJID) -> EventLoopFuture<RosterRow> {
         database.run { [database] in
             let account = database.accounts[user] ?? FakeDatabase.Account()
-            return RosterRow(version: account.version, items: account.items.values.sorted { $0.contact < $1.contact })
+            let items = account.items.values.sorted { $0.contact < $1.contact }
+            return RosterRow(version: account.version, epoch: account.epoch, items: items)
         }
     }
     func changes(of user: BareJID, since version: Int64) -> EventLoopFuture<RosterChangesRow?> {
