@@ -44,6 +44,32 @@ import XMPPCore
         #expect(message.contains("origin"))
     }
 
+    /// XEP-0203 §5.
+    @Test("A forged delay by one of our domains is taken out, also in an offline message, which gets its own")
+    func forgedDelay() throws {
+        world.add("carol@localhost")
+        let ann = TestClient.online(world, "ann@localhost")
+        let bob = TestClient.online(world, "bob@localhost")
+        let stamps = """
+            <delay xmlns='urn:xmpp:delay' from='localhost' stamp='2001-01-01T00:00:00Z'/>\
+            <x:delay xmlns:x='urn:xmpp:dela&#121;' from='Second.EXAMPLE' stamp='2002-01-01T00:00:00Z'/>\
+            <delay xmlns='urn:xmpp:delay' from='room@muc.example' stamp='2003-01-01T00:00:00Z'/>\
+            <delay xmlns='urn:example:other' from='localhost' stamp='2004-01-01T00:00:00Z'/>
+            """
+        for user in ["bob", "carol"] {
+            ann.send("<message to='\(user)@localhost' type='chat'><body>delay</body>\(stamps)</message>")
+        }
+        let carol = TestClient(world, "carol@localhost", resource: "one")
+        carol.send("<presence/>")
+        let received = try #require(try bob.stanzas().first).payloadElements().filter { $0.name == "delay" }
+        #expect(received.map { $0["from"] } == ["room@muc.example", "localhost"])
+        #expect(received.map(\.namespace) == [Namespace.delay, "urn:example:other"])
+        let stored = try #require(try carol.stanzas().first { $0.kind == .message }).payloadElements()
+        let ours = stored.filter { $0.name == "delay" && $0.namespace == Namespace.delay && $0["from"] == "localhost" }
+        #expect(ours.count == 1)
+        #expect(ours.first?["stamp"]?.hasPrefix("2023-11-14T22:13:20") == true)
+    }
+
     @Test("A message for someone away waits, with the time of its arrival, and its row goes when it is acknowledged")
     func offline() throws {
         let ann = TestClient.online(world, "ann@localhost")

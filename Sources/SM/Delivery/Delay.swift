@@ -23,6 +23,25 @@ enum Delay {
         return stamped
     }
 
+    /// Takes out what pretends to be said by one of our domains (§5): else it would go for the time at which we got the
+    /// message, and keep us from saying it.
+    static func removeForged(_ passage: Passage, domains: Set<String>) {
+        // The name of an element has one spelling; a namespace may be written with references.
+        guard Bytes.contains(passage.stanza.payload, Array("delay".utf8)) else { return }
+        let children = passage.children
+        let honest = children.filter { child in
+            guard child.name == "delay", child.namespace == Namespace.delay,
+                let from = child["from"].flatMap({ try? JID($0) })
+            else { return true }
+            return from.local != nil || !domains.contains(from.domain)
+        }
+        guard honest.count < children.count else { return }
+        var stanza = passage.stanza
+        stanza.removePayload()
+        for child in honest { stanza.append(child) }
+        passage.stanza = stanza
+    }
+
     private static func isOurs(_ element: Element, _ domain: String) -> Bool {
         element.name == "delay" && element.namespace == Namespace.delay && element["from"] == domain
     }

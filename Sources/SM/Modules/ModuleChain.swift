@@ -30,6 +30,7 @@ struct ModuleChain {
         Entry { PresenceModule($0) },
         Entry { RosterModule($0, RosterChanges($0)) },
         Entry { StanzaIDsModule($0) },
+        Entry { DelayModule($0) },
         Entry(.offline) { OfflineMessagesModule($0) },
         Entry { LegacySessionModule($0) },
         Entry { RegistrationModule($0) },
