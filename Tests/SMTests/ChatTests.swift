@@ -44,6 +44,23 @@ import XMPPCore
         #expect(message.contains("origin"))
     }
 
+    /// XEP-0359 §4: also where the account adds no id of its own.
+    @Test("A forged stable id is taken out of messages of every type", arguments: ["groupchat", "error", "headline"])
+    func forgedInEveryType(type: String) throws {
+        let bob = TestClient.online(world, "bob@localhost")
+        try world.fromOutside(
+            """
+            <message from='room@muc.example/nick' to='bob@localhost/one' type='\(type)'><body>x</body>\
+            <stanza-id xmlns='urn:xmpp:sid:0' by='bob@localhost' id='forged'/>\
+            <stanza-id xmlns='urn:xmpp:sid:0' by='room@muc.example' id='theirs'/></message>
+            """
+        )
+        let message = try #require(bob.take().first)
+        #expect(!message.contains("forged"))
+        #expect(message.contains("theirs"))
+        #expect(message.contains("by='bob@localhost'") == (type == "headline"))
+    }
+
     /// XEP-0203 §5.
     @Test("A forged delay by one of our domains is taken out, also in an offline message, which gets its own")
     func forgedDelay() throws {

@@ -6,12 +6,12 @@ import XMPPCore
 
 /// XEP-0359: Unique and Stable Stanza IDs (0.7).
 enum StanzaIDs {
-    /// Adds `<stanza-id by='user'/>` to a message for a local user. One that pretends to be by the user is taken out
-    /// (§3.1); an `<origin-id/>` is the sender's and stays.
+    /// Adds `<stanza-id by='user'/>` to a message for a local user, save where the id would be a room's. One that
+    /// pretends to be by the user is taken out of every message (§4); an `<origin-id/>` is the sender's and stays.
     static func stamp(_ passage: Passage, for user: User) {
+        if Bytes.contains(passage.stanza.payload, Self.name) { removeForged(passage, by: user.jid) }
         let type = MessageType(attribute: passage.stanza.type)
         guard type != .error, type != .groupchat else { return }
-        if Bytes.contains(passage.stanza.payload, Self.name) { removeForged(passage, by: user.jid) }
         let id = passage.stableID
         let start = user.stanzaIDStart
         passage.stanza.append(bytes: start.readableBytes + id.utf8.count + 3) { buffer in
