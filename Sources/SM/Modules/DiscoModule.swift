@@ -23,7 +23,12 @@ final class DiscoModule: SMModule {
     var serverNamespaces: [String] { [Namespace.discoInfo, Namespace.discoItems] }
     var accountNamespaces: [String] { [Namespace.discoInfo, Namespace.discoItems] }
 
-    func features(of entity: DiscoEntity) -> [String] { [Namespace.discoInfo, Namespace.discoItems] }
+    func features(of entity: DiscoEntity) -> [String] {
+        switch entity {
+        case .server: [Namespace.discoInfo, Namespace.discoItems, Namespace.caps]
+        case .account: [Namespace.discoInfo, Namespace.discoItems]
+        }
+    }
 
     func identities(of entity: DiscoEntity) -> [DiscoIdentity] {
         switch entity {

@@ -49,6 +49,8 @@ import XMPPCore
             forms: query.childElements.filter { $0.name == "x" }
         )
         #expect(received.verification == feature["ver"])
+        // XEP-0115 §6.2.
+        #expect(received.features.contains(Namespace.caps))
         #expect(received.forms.first?.childElements.map { $0["var"] } == ["FORM_TYPE", "abuse-addresses"])
     }
 
