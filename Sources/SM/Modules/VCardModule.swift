@@ -24,14 +24,18 @@ final class VCardModule: SMModule {
             load(passage, of: user)
             return .handled
         }
-        // §3.3: nobody changes the vCard of somebody else.
+        // §3.2: nobody changes the vCard of somebody else.
         guard passage.session?.user === user else { return .error(.notAllowed) }
         return set(passage, of: user)
     }
 
     private func load(_ passage: Passage, of user: User) {
         server.whenStored(passage, server.stores.vcards.load(user.jid)) { bytes in
-            guard let bytes else { return self.server.replyError(to: passage, .itemNotFound) }
+            guard let bytes else {
+                // §3.3: to others as if there were no such account.
+                let isOwn = passage.stanza.from?.bare == user.jid
+                return self.server.replyError(to: passage, isOwn ? .itemNotFound : .serviceUnavailable)
+            }
             var reply = passage.stanza.reply(result: nil)
             reply.append(bytes: bytes)
             self.server.send(reply, inAnswerTo: passage)

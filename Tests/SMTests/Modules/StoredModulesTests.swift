@@ -25,7 +25,12 @@ import XMPPCore
         let ann = TestClient.online(world, "ann@localhost")
         let bob = TestClient.online(world, "bob@localhost")
         let empty = "<vCard xmlns='vcard-temp'/>"
-        #expect(try request(bob, "get", empty, to: "ann@localhost").stanzaError?.condition == .itemNotFound)
+        // §3.3: as if there were no such account.
+        let missing = try request(bob, "get", empty, to: "ann@localhost").stanzaError
+        let nobody = try request(bob, "get", empty, to: "nobody@localhost").stanzaError
+        #expect(missing?.condition == .serviceUnavailable && missing == nobody)
+        #expect(try request(ann, "get", empty).stanzaError?.condition == .itemNotFound)
+        #expect(try request(ann, "get", empty, to: "ann@localhost").stanzaError?.condition == .itemNotFound)
         let card = "<vCard xmlns=\"vcard-temp\"><FN>A &amp; B</FN><odd:X xmlns:odd='urn:x' a='1'/></vCard>"
         #expect(try request(ann, "set", card).type == "result")
         #expect(World.text(try request(bob, "get", empty, to: "ann@localhost")).contains(card))
