@@ -16,7 +16,7 @@ final class LastActivityModule: SMModule {
         started = server.now()
     }
 
-    var points: ChainPoints { .presenceFromClient }
+    var points: ChainPoints { [.presenceFromClient, .iqToUser] }
     var serverNamespaces: [String] { [Namespace.last] }
     var accountNamespaces: [String] { [Namespace.last] }
 
@@ -46,12 +46,21 @@ final class LastActivityModule: SMModule {
         return .handled
     }
 
+    /// §4 and §8: a resource is asked by those who may see the presence; others do not even learn whether it is there.
+    func toUser(_ passage: Passage, user: User) -> Verdict {
+        guard passage.stanza.isIQRequest, passage.stanza.to?.resource != nil,
+            passage.stanza.payloadTag.map({ $0 == ("query", Namespace.last) }) ?? false
+        else { return .pass }
+        return server.sharesPresence(user, with: passage.stanza) ? .pass : .error(.forbidden)
+    }
+
     func requestToAccount(_ passage: Passage, _ request: Element, user: User) -> Verdict {
         guard request.name == "query", passage.stanza.type == "get" else { return .pass }
         guard let from = passage.stanza.from else { return .error(.badRequest) }
-        // §4: only those who may see the presence learn it.
+        // §3: only those who may see the presence learn it.
         guard from.bare == user.jid || user.roster.sendsPresence(to: from.bare) else { return .error(.forbidden) }
-        if !user.availableSessions.isEmpty {
+        // "connected or available": a session that never sent presence counts.
+        if !user.sessions.isEmpty {
             answer(passage, since: server.now())
             return .handled
         }

@@ -67,12 +67,13 @@ final class RegistrationModule: SMModule {
         _ query: Element,
         _ completion: @escaping (StanzaError?) -> Void
     ) {
-        guard let name = query.child("username")?.text, let password = query.child("password")?.text else {
-            return completion(.badRequest)
+        // §3.1: all that the form asks for.
+        guard let name = query.child("username")?.text, let password = query.child("password")?.text,
+            !name.isEmpty, !password.isEmpty
+        else {
+            return completion(StanzaError(.notAcceptable, type: .modify, text: "a name and a password are needed"))
         }
-        guard !name.isEmpty, let user = try? BareJID(local: name, domain: request.domain) else {
-            return completion(.jidMalformed)
-        }
+        guard let user = try? BareJID(local: name, domain: request.domain) else { return completion(.jidMalformed) }
         if let error = fault(of: password) { return completion(error) }
         let second = server.now() / 1_000_000
         guard limiter.admits(address: request.address, at: second) else {

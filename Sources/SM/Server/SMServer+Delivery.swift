@@ -70,7 +70,7 @@ extension SMServer {
     }
 
     /// RFC 6121 §8.5.3.1: whether the sender may know of the resource by presence, subscribed or directed.
-    private func sharesPresence(_ user: User, with stanza: Stanza) -> Bool {
+    func sharesPresence(_ user: User, with stanza: Stanza) -> Bool {
         guard let from = stanza.from else { return false }
         if from.bare == user.jid || (from.local == nil && hosted.contains(from.domain)) { return true }
         if user.roster.sendsPresence(to: from.bare) { return true }

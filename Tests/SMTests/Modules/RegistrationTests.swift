@@ -23,11 +23,12 @@ import XMPPCore
         _ password: String = "long enough",
         domain: String = "localhost"
     ) throws -> Stanza {
+        try send("<username>\(name)</username><password>\(password)</password>", domain: domain)
+    }
+
+    private func send(_ fields: String, domain: String = "localhost") throws -> Stanza {
         let module = try #require(world.server.chain.module(RegistrationModule.self))
-        let iq = try World.stanza(
-            "<iq type='set' id='r'><query xmlns='jabber:iq:register'><username>\(name)</username>"
-                + "<password>\(password)</password></query></iq>"
-        )
+        let iq = try World.stanza("<iq type='set' id='r'><query xmlns='jabber:iq:register'>\(fields)</query></iq>")
         var answer: Stanza?
         let request = SessionMessage.Register(request: "1", domain: domain, address: "192.0.2.1", iq: iq)
         #expect(module.registration(request) { answer = $0 })
@@ -48,6 +49,20 @@ import XMPPCore
         #expect(try register("a@b").stanzaError?.condition == .jidMalformed)
         #expect(try register("dave", "short").stanzaError?.condition == .notAcceptable)
         #expect(try register("dave", domain: "second.example").stanzaError?.condition == .serviceUnavailable)
+    }
+
+    /// §3.1.
+    @Test(
+        "A field that is missing or empty is not acceptable",
+        arguments: [
+            "", "<username>dave</username>", "<password>long enough</password>",
+            "<username>dave</username><password/>", "<username/><password>long enough</password>",
+            "<username>dave</username><password></password>", "<x xmlns='jabber:x:data' type='submit'/>",
+        ]
+    )
+    func missingFields(fields: String) throws {
+        let error = try #require(try send(fields).stanzaError)
+        #expect(error.condition == .notAcceptable && error.type == .modify)
     }
 
     @Test("One address makes so many accounts and no more, and what failed is not counted")

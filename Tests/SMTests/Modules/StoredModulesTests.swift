@@ -64,18 +64,67 @@ import XMPPCore
         #expect(try request(ann, "set", query(more)).stanzaError?.condition == .resourceConstraint)
     }
 
+    /// Lets the contact see the presence of the user.
+    private func subscribe(_ contact: String, to user: String) {
+        let row = RosterItemRow(
+            contact: contact,
+            name: nil,
+            subscription: "from",
+            ask: false,
+            approved: false,
+            groups: [],
+            version: 1
+        )
+        _ = world.database.change(World.bare(user)) { $0.items[contact] = row }
+    }
+
     @Test("Last activity: since when an account is away, for those who may see its presence")
     func lastActivity() throws {
-        let ann = TestClient.online(world, "ann@localhost", resource: "one")
-        let other = TestClient(world, "ann@localhost", resource: "two")
+        subscribe("bob@localhost", to: "ann@localhost")
+        let bob = TestClient.online(world, "bob@localhost")
         let query = "<query xmlns='jabber:iq:last'/>"
+        let last = { (to: String) in
+            try self.request(bob, "get", query, to: to).payloadElement("query", "jabber:iq:last")
+        }
+        let ann = TestClient.online(world, "ann@localhost", resource: "one")
+        world.advance(seconds: 30)
+        #expect(try last("ann@localhost")?["seconds"] == "0")
         ann.send("<presence type='unavailable'><status>Out</status></presence>")
         world.advance(seconds: 90)
-        let answer = try request(other, "get", query)
-        let last = try #require(try answer.payloadElement("query", "jabber:iq:last"))
-        #expect(last["seconds"] == "90" && last.text == "Out")
+        // §3: one that is connected counts, available or not.
+        let connected = try #require(try last("ann@localhost"))
+        #expect(connected["seconds"] == "0" && connected.text.isEmpty)
+        ann.close()
+        let away = try #require(try last("ann@localhost"))
+        #expect(away["seconds"] == "90" && away.text == "Out")
+        #expect(World.text(try request(bob, "get", query, to: "localhost")).contains("seconds='120'"))
+    }
+
+    /// §3 and §4, and §8: it must not tell whether the user, or the resource, is there.
+    @Test("Who may not see the presence is forbidden to ask an account or a resource for its last activity")
+    func lastActivityOfAStranger() throws {
         let bob = TestClient.online(world, "bob@localhost")
-        #expect(try request(bob, "get", query, to: "ann@localhost").stanzaError?.condition == .forbidden)
-        #expect(World.text(try request(bob, "get", query, to: "localhost")).contains("seconds='90'"))
+        let query = "<query xmlns='jabber:iq:last'/>"
+        let ask = { (to: String) in try self.request(bob, "get", query, to: to).stanzaError?.condition }
+        for _ in 0..<2 {
+            for to in ["ann@localhost", "ann@localhost/one", "ann@localhost/nobody"] {
+                #expect(try ask(to) == .forbidden, "\(to)")
+            }
+            let ann = TestClient.online(world, "ann@localhost", resource: "one")
+            #expect(ann.take().isEmpty)
+        }
+        // Other requests to the resource keep RFC 6121's error.
+        let other = try request(bob, "get", "<ping xmlns='urn:xmpp:ping'/>", to: "ann@localhost/one")
+        #expect(other.stanzaError?.condition == .serviceUnavailable)
+    }
+
+    @Test("Who may see the presence asks the client itself")
+    func lastActivityOfAResource() throws {
+        subscribe("bob@localhost", to: "ann@localhost")
+        let ann = TestClient.online(world, "ann@localhost", resource: "one")
+        let bob = TestClient.online(world, "bob@localhost")
+        _ = ann.take()
+        bob.send("<iq type='get' id='i' to='ann@localhost/one'><query xmlns='jabber:iq:last'/></iq>")
+        #expect(try ann.stanzas().map(\.id) == ["i"])
     }
 }
