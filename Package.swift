@@ -48,6 +48,7 @@ let package = Package(
         .executable(name: "jackdaw-sm", targets: ["SM"]),
         .executable(name: "jackdawctl", targets: ["Ctl"]),
         .executable(name: "jackdaw-load", targets: ["Load"]),
+        .executable(name: "jackdaw-instructions", targets: ["Instructions"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -110,6 +111,14 @@ let package = Package(
         ),
 
         executable("Load", ["XML", "SASL", "TLS", nioCore, nioPosix, argumentParser]),
+
+        // What scripts/instructions counts.
+        .executableTarget(
+            name: "Instructions",
+            dependencies: ["XML", "XMPPCore", "SASL", "ComponentLink", nioCore],
+            path: "Benchmarks/Instructions",
+            swiftSettings: house
+        ),
 
         // Tests, one target per target, and the suites over real processes.
         .target(
