@@ -27,8 +27,15 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     /// Whether the hub counts it among its sessions.
     var isSessionCounted = false
     /// The instance that owns the session, as soon as one was asked.
-    var owner: String? { didSet { ownerBytes = Array((owner ?? "").utf8) } }
+    var owner: String? {
+        didSet {
+            ownerBytes = Array((owner ?? "").utf8)
+            route = nil
+        }
+    }
     private(set) var ownerBytes: [UInt8] = []
+    /// The way to the session's owner, once a stanza took it.
+    private var route: SessionRoute?
 
     /// When the connection last came a step nearer to its session; bytes alone are no step.
     private(set) var progressAt: NIODeadline
@@ -251,10 +258,9 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         switch machine.sessionElementReceived(element, id: machine.sessionName) {
         case .forward(let message):
             hub.metrics.stanzasReceived.increment()
-            if case .stanza(_, .some(let number), _) = message.content {
-                logger.debug("stanza from the client", metadata: ["link": "\(machine.sessionName)-\(number)"])
-            }
-            tell(message)
+            guard case .stanza(let stanza, .some(let number), let fault) = message.content else { return }
+            logger.debug("stanza from the client", metadata: ["link": "\(machine.sessionName)-\(number)"])
+            hub.forward(stanza, number: number, fault: fault, of: self)
         case .actions(let actions):
             run(actions)
             // An acknowledgement may make room for the next request.
@@ -438,6 +444,15 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         logger[metadataKey: "jid"] = "\(jid)"
         logger.debug("session", metadata: ["session": "\(machine.sessionName)"])
         hub.sessionBegan(self)
+    }
+
+    /// The way to the session's owner, from the instance with this name; nil while there is none.
+    func route(from name: String) -> SessionRoute? {
+        let session = machine.sessionName
+        if let route, route.attach == machine.attach, route.session == session { return route }
+        guard let owner else { return nil }
+        route = SessionRoute(from: name, to: owner, session: session, attach: machine.attach)
+        return route
     }
 
     private func tell(_ message: SessionMessage) {

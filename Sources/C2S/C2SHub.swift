@@ -26,6 +26,10 @@ final class C2SHub {
     struct Services {
         /// Sends to an instance; false if it cannot be now.
         var send: (SessionMessage, String) -> Bool
+        /// Sends the stanza of a session's client; false if it cannot be now.
+        var forward: (Stanza, UInt64, StanzaError.Condition?, SessionRoute) -> Bool
+        /// The name of this instance on the link.
+        var name: String
         /// Bytes that wait on the link.
         var queuedBytes: () -> Int
         /// The credentials of a user, one for each hash; none for a user that does not exist.
@@ -223,6 +227,12 @@ final class C2SHub {
         }
         guard let owner = handler.owner else { return }
         _ = services.send(message, owner)
+    }
+
+    /// Sends a client's stanza to the owner of its session.
+    func forward(_ stanza: Stanza, number: UInt64, fault: StanzaError.Condition?, of handler: C2SConnectionHandler) {
+        guard let route = handler.route(from: services.name) else { return }
+        _ = services.forward(stanza, number, fault, route)
     }
 
     /// SM, or what claims to be it, says something.

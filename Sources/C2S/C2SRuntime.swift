@@ -62,6 +62,8 @@ final class C2SRuntime {
             serverSecret: Array(secrets.fakeSalt.revealed.utf8),
             services: C2SHub.Services(
                 send: { link.send($0, to: $1) },
+                forward: { link.send($0, number: $1, fault: $2, by: $3) },
+                name: link.name,
                 queuedBytes: { link.queuedBytes },
                 credentials: { user in
                     reader.credentials(local: user.local ?? "", domain: user.domain).map { rows in

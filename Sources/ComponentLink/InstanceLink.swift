@@ -116,6 +116,17 @@ package final class InstanceLink {
         return self.write { message.write(with: head, into: &$0) }
     }
 
+    /// Sends the stanza of a session; false while the link is down.
+    @discardableResult
+    package func send(
+        _ stanza: Stanza,
+        number: UInt64?,
+        fault: StanzaError.Condition? = nil,
+        by route: SessionRoute
+    ) -> Bool {
+        self.write { route.head.write(stanza, number: number, fault: fault, to: &$0) }
+    }
+
     /// Sends a stanza by the domain of its `to`; false while the link is down.
     @discardableResult
     package func send(_ stanza: Stanza) -> Bool {

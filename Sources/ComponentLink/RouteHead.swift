@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import NIOCore
+import XMPPCore
 
 /// How the wrappers of one instance for another begin: made once, written with each.
 ///
@@ -14,13 +15,17 @@ package struct RouteHead: Sendable {
     private static let largest = 99_999_999
     private static let lengthOffset = "<j:route b='".utf8.count
 
-    /// The head of wrappers from the instance `from` to the instance `to`.
-    package init(from: String, to: String) {
+    /// The head of wrappers from the instance `from` to the instance `to`, about a session or about none.
+    package init(from: String, to: String, session: String = "", attach: UInt64 = 0) {
         self.to = to
         var bytes = ByteBuffer()
         bytes.writeStaticString("<j:route b='00000000'")
         bytes.writeLinkAttribute("from", from)
         bytes.writeLinkAttribute("to", to)
+        if !session.isEmpty {
+            bytes.writeLinkAttribute("s", session)
+            bytes.writeLinkAttribute("a", attach)
+        }
         self.bytes = bytes
     }
 
@@ -45,12 +50,45 @@ package struct RouteHead: Sendable {
         buffer.writeStaticString("</j:route>")
     }
 
+    /// Appends a wrapper of the session that the head is about, around a stanza.
+    func write(
+        _ stanza: Stanza,
+        number: UInt64?,
+        fault: StanzaError.Condition? = nil,
+        to buffer: inout ByteBuffer
+    ) {
+        self.write(to: &buffer) { buffer in
+            if let number { buffer.writeLinkAttribute("n", number) }
+            if let fault { buffer.writeLinkAttribute("fault", fault.rawValue) }
+        } content: { buffer in
+            stanza.write(to: &buffer)
+        }
+    }
+
     /// Writes the length over its place. One that does not fit is past every limit: the router refuses the wrapper.
     private static func fill(_ length: Int, at offset: Int, in buffer: inout ByteBuffer) {
-        var rest = min(length, Self.largest)
-        for place in stride(from: offset + Self.digits - 1, through: offset, by: -1) where rest > 0 {
-            buffer.setInteger(UInt8(ascii: "0") + UInt8(rest % 10), at: place)
+        var rest = UInt32(clamping: min(length, Self.largest))
+        var digits: UInt64 = 0
+        for _ in 0..<Self.digits {
+            digits = digits << 8 | UInt64(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10))
             rest /= 10
         }
+        buffer.setInteger(digits, at: offset, endianness: .little)
+    }
+}
+
+/// A session as a sender sees it: where wrappers about it go, and how they begin.
+package struct SessionRoute: Sendable {
+    package let instance: String
+    package let session: String
+    package let attach: UInt64
+    let head: RouteHead
+
+    /// The route of a session at the instance that has it, from the instance `sender`.
+    package init(from sender: String, to instance: String, session: String, attach: UInt64) {
+        self.instance = instance
+        self.session = session
+        self.attach = attach
+        self.head = RouteHead(from: sender, to: instance, session: session, attach: attach)
     }
 }

@@ -63,6 +63,8 @@ struct AttributeCursor {
         var end = start
         var isPlain = true
         while end < bytes.count {
+            end = bytes.firstSpecial(inValueFrom: end, to: bytes.count, quote: quote)
+            if end == bytes.count { break }
             let byte = bytes[end]
             if byte == quote {
                 self.value = start..<end

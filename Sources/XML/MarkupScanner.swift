@@ -88,13 +88,7 @@ struct MarkupScanner {
         if bytes[self.position] == UInt8(ascii: "<") {
             return self.scanMarkupStart(bytes)
         }
-        var index = self.cursor
-        let end = bytes.count
-        if self.judges {
-            while index < end, bytes[index] != UInt8(ascii: "<"), bytes[index] != UInt8(ascii: "&") { index += 1 }
-        } else {
-            while index < end, bytes[index] != UInt8(ascii: "<") { index += 1 }
-        }
+        let index = self.judges ? bytes.firstMarkupOrReference(from: self.cursor) : bytes.firstMarkup(from: self.cursor)
         guard index == self.position else { return .text(self.finish(at: index)) }
         self.cursor = index + 1
         self.state = .reference
@@ -137,6 +131,11 @@ struct MarkupScanner {
         let isLong = bytes.count - self.position > self.tagLimit
         let end = isLong ? self.position + self.tagLimit : bytes.count
         while index < end {
+            if quote != 0 {
+                // Most of a tag are values, and most of a value is plain.
+                index = bytes.firstSpecial(inValueFrom: index, to: end, quote: quote)
+                if index == end { break }
+            }
             let byte = bytes[index]
             index += 1
             if byte == UInt8(ascii: ">"), quote == 0 {

@@ -14,37 +14,127 @@ package struct Stanza: Sendable {
         case iq
     }
 
-    package let kind: Kind
-    package var to: JID? { didSet { if to != oldValue { written = nil } } }
-    package var from: JID? {
-        didSet {
-            guard from != oldValue else { return }
-            if oldValue == nil, written != nil { isFromAdded = true } else { written = nil }
-            addedFrom = nil
+    /// What a stanza consists of. A stanza is passed from hand to hand, and has a dozen parts to retain: so copies share
+    /// the parts until one of them changes.
+    ///
+    /// Sendable although it has variables: nobody but `Stanza` reaches it, and `Stanza` changes it only when it is the
+    /// one that holds it (`change`).
+    private final class Parts: @unchecked Sendable {
+        var to: JID?
+        var from: JID?
+        var type: String?
+        var id: String?
+        var lang: String?
+        var otherAttributes: [TagAttribute] = []
+        var payload = ByteBuffer()
+        /// The attributes as they were read, with the space before them, as long as they hold: an envelope that nobody
+        /// changes is forwarded as it is. What was not among them may be added.
+        var written: ByteBuffer?
+        var added: AddedAttributes = []
+        /// The attribute `from` as it is added, if its bytes are known.
+        var addedFrom: ByteBuffer?
+
+        init() {}
+
+        init(copyOf other: Parts) {
+            to = other.to
+            from = other.from
+            type = other.type
+            id = other.id
+            lang = other.lang
+            otherAttributes = other.otherAttributes
+            payload = other.payload
+            written = other.written
+            added = other.added
+            addedFrom = other.addedFrom
+        }
+
+        /// An attribute was set: what was written holds if it was not there before.
+        func attributeChanged(_ attribute: AddedAttributes, wasThere: Bool) {
+            guard written != nil else { return }
+            if wasThere { written = nil } else { added.insert(attribute) }
         }
     }
-    package var type: String? { didSet { if type != oldValue { written = nil } } }
-    package var id: String? { didSet { if id != oldValue { written = nil } } }
+
+    private struct AddedAttributes: OptionSet {
+        let rawValue: UInt8
+        static let to = AddedAttributes(rawValue: 1)
+        static let from = AddedAttributes(rawValue: 2)
+        static let lang = AddedAttributes(rawValue: 4)
+    }
+
+    package let kind: Kind
+    private var parts = Parts()
+
+    /// The parts, held by this stanza alone.
+    private mutating func change() -> Parts {
+        if !isKnownUniquelyReferenced(&parts) { parts = Parts(copyOf: parts) }
+        return parts
+    }
+
+    package var to: JID? {
+        get { parts.to }
+        set {
+            guard newValue != parts.to else { return }
+            let parts = change()
+            parts.attributeChanged(.to, wasThere: parts.to != nil)
+            parts.to = newValue
+        }
+    }
+
+    package var from: JID? {
+        get { parts.from }
+        set {
+            guard newValue != parts.from else { return }
+            let parts = change()
+            parts.attributeChanged(.from, wasThere: parts.from != nil)
+            parts.from = newValue
+            parts.addedFrom = nil
+        }
+    }
+
+    package var type: String? {
+        get { parts.type }
+        set {
+            guard newValue != parts.type else { return }
+            let parts = change()
+            parts.type = newValue
+            parts.written = nil
+        }
+    }
+
+    package var id: String? {
+        get { parts.id }
+        set {
+            guard newValue != parts.id else { return }
+            let parts = change()
+            parts.id = newValue
+            parts.written = nil
+        }
+    }
+
     package var lang: String? {
-        didSet {
-            guard lang != oldValue else { return }
-            if oldValue == nil, written != nil { isLangAdded = true } else { written = nil }
+        get { parts.lang }
+        set {
+            guard newValue != parts.lang else { return }
+            let parts = change()
+            parts.attributeChanged(.lang, wasThere: parts.lang != nil)
+            parts.lang = newValue
         }
     }
 
     /// What else the start tag had, `xmlns:x` declarations among it.
-    package var otherAttributes: [TagAttribute] { didSet { written = nil } }
+    package var otherAttributes: [TagAttribute] {
+        get { parts.otherAttributes }
+        set {
+            let parts = change()
+            parts.otherAttributes = newValue
+            parts.written = nil
+        }
+    }
 
     /// The children as bytes, self-contained in the content namespace.
-    package private(set) var payload: ByteBuffer
-
-    /// The attributes as they were read, with the space before them, as long as they hold: an envelope that nobody
-    /// changes is forwarded as it is. `from` and `lang` may be added to it.
-    private var written: ByteBuffer?
-    private var isFromAdded = false
-    /// The attribute `from` as it is added, if its bytes are known.
-    private var addedFrom: ByteBuffer?
-    private var isLangAdded = false
+    package var payload: ByteBuffer { parts.payload }
 
     /// Name and namespace of the first child element; a child in the content namespace is in `jabber:client`.
     package var payloadTag: (name: String, namespace: String)? {
@@ -61,13 +151,11 @@ package struct Stanza: Sendable {
         payload elements: [Element] = []
     ) {
         self.kind = kind
-        self.to = to
-        self.from = from
-        self.type = type
-        self.id = id
-        self.lang = lang
-        self.otherAttributes = []
-        self.payload = ByteBuffer()
+        parts.to = to
+        parts.from = from
+        parts.type = type
+        parts.id = id
+        parts.lang = lang
         for element in elements {
             self.append(element)
         }
@@ -114,16 +202,16 @@ package struct Stanza: Sendable {
         for attribute in attributes {
             switch attribute.name {
             case "to":
-                do { self.to = try JID(attribute.value) } catch { throw .malformedTo(attribute.value) }
+                do { parts.to = try JID(attribute.value) } catch { throw .malformedTo(attribute.value) }
             case "from":
-                do { self.from = try JID(attribute.value) } catch { throw .malformedFrom(attribute.value) }
-            case "type": self.type = attribute.value
-            case "id": self.id = attribute.value
-            case "xml:lang": self.lang = attribute.value
-            default: self.otherAttributes.append(attribute)
+                do { parts.from = try JID(attribute.value) } catch { throw .malformedFrom(attribute.value) }
+            case "type": parts.type = attribute.value
+            case "id": parts.id = attribute.value
+            case "xml:lang": parts.lang = attribute.value
+            default: parts.otherAttributes.append(attribute)
             }
         }
-        self.payload = content
+        parts.payload = content
     }
 
     /// A stanza with a simple start tag, which it keeps if its addresses are prepared.
@@ -142,22 +230,22 @@ package struct Stanza: Sendable {
         if let place = tag.to {
             do throws(JIDError) {
                 let found = try jids.jid(bytes, place)
-                (self.to, isPrepared) = (found.jid, found.isPrepared)
+                (parts.to, isPrepared) = (found.jid, found.isPrepared)
             } catch { throw .malformedTo(text(place) ?? "") }
         }
         if let place = tag.from {
             do throws(JIDError) {
                 let found = try jids.jid(bytes, place)
-                self.from = found.jid
+                parts.from = found.jid
                 isPrepared = isPrepared && found.isPrepared
             } catch { throw .malformedFrom(text(place) ?? "") }
         }
-        self.type = text(tag.type)
-        self.id = text(tag.id)
-        self.lang = text(tag.lang)
-        self.payload = content
+        parts.type = text(tag.type)
+        parts.id = text(tag.id)
+        parts.lang = text(tag.lang)
+        parts.payload = content
         if isPrepared {
-            self.written = bytes.getSlice(
+            parts.written = bytes.getSlice(
                 at: bytes.readerIndex + tag.attributes.lowerBound,
                 length: tag.attributes.count
             )
@@ -166,25 +254,34 @@ package struct Stanza: Sendable {
 
     /// Writes the stanza; it inherits the content namespace of the stream.
     package func write(to buffer: inout ByteBuffer) {
+        let parts = self.parts
         buffer.writeStaticString(kind.startTag)
-        if let written {
-            if isFromAdded, let addedFrom {
-                buffer.writeImmutableBuffer(addedFrom)
-            } else if isFromAdded, let from {
-                XMLEscape.writeAttribute("from", from.description, to: &buffer)
-            }
-            if isLangAdded, let lang { XMLEscape.writeAttribute("xml:lang", lang, to: &buffer) }
+        if let written = parts.written {
+            if !parts.added.isEmpty { writeAdded(to: &buffer) }
             buffer.writeImmutableBuffer(written)
         } else {
             writeAttributes(to: &buffer)
         }
-        guard self.payload.readableBytes > 0 else {
+        guard parts.payload.readableBytes > 0 else {
             buffer.writeStaticString("/>")
             return
         }
         buffer.writeStaticString(">")
-        buffer.writeImmutableBuffer(self.payload)
+        buffer.writeImmutableBuffer(parts.payload)
         buffer.writeStaticString(kind.endTag)
+    }
+
+    private func writeAdded(to buffer: inout ByteBuffer) {
+        let added = parts.added
+        if added.contains(.to), let to { XMLEscape.writeAttribute("to", to.description, to: &buffer) }
+        if added.contains(.from) {
+            if let addedFrom = parts.addedFrom {
+                buffer.writeImmutableBuffer(addedFrom)
+            } else if let from {
+                XMLEscape.writeAttribute("from", from.description, to: &buffer)
+            }
+        }
+        if added.contains(.lang), let lang { XMLEscape.writeAttribute("xml:lang", lang, to: &buffer) }
     }
 
     private func writeAttributes(to buffer: inout ByteBuffer) {
@@ -201,21 +298,47 @@ package struct Stanza: Sendable {
     /// Sets the sender, whose attribute (`StanzaSender`) was written before.
     package mutating func setSender(_ sender: StanzaSender) {
         self.from = sender.jid
-        if isFromAdded { addedFrom = sender.attribute }
+        if parts.added.contains(.from) { change().addedFrom = sender.attribute }
     }
 
-    /// About how many bytes `write` produces, for buffers and quotas.
+    /// The same, in memory of its own: what stays must not keep a whole read buffer alive.
+    package func compacted() -> Stanza {
+        let isLoose = Self.isLoose(parts.payload) || parts.written.map(Self.isLoose) ?? false
+        guard isLoose else { return self }
+        var copy = self
+        let parts = copy.change()
+        parts.payload = ByteBuffer(bytes: parts.payload.readableBytesView)
+        if let written = parts.written { parts.written = ByteBuffer(bytes: written.readableBytesView) }
+        return copy
+    }
+
+    private static func isLoose(_ buffer: ByteBuffer) -> Bool {
+        buffer.storageCapacity > 2 * buffer.readableBytes + 512
+    }
+
+    /// About how many bytes `write` produces, for buffers and quotas: exact where nothing is escaped.
     package var encodedSize: Int {
-        var size = 2 * self.kind.rawValue.utf8.count + 5 + self.payload.readableBytes
-        for jid in [self.to, self.from] {
-            guard let jid else { continue }
-            size += 8 + jid.domain.utf8.count + (jid.local?.utf8.count ?? -1) + (jid.resource?.utf8.count ?? -1) + 2
+        let parts = self.parts
+        var size = 2 * kind.startTag.utf8CodeUnitCount + 3 + parts.payload.readableBytes
+        if let written = parts.written {
+            size += written.readableBytes
+            if parts.added.contains(.to) { size += Self.size(of: parts.to, named: 2) }
+            if parts.added.contains(.from) { size += Self.size(of: parts.from, named: 4) }
+            return size
         }
-        size +=
-            (self.type?.utf8.count ?? -8) + 8 + (self.id?.utf8.count ?? -6) + 6 + (self.lang?.utf8.count ?? -12) + 12
-        for attribute in self.otherAttributes {
-            size += attribute.name.utf8.count + attribute.value.utf8.count + 4
-        }
+        size += Self.size(of: parts.to, named: 2) + Self.size(of: parts.from, named: 4)
+        if let type { size += type.utf8.count + 8 }
+        if let id { size += id.utf8.count + 6 }
+        if let lang { size += lang.utf8.count + 12 }
+        for attribute in parts.otherAttributes { size += attribute.name.utf8.count + attribute.value.utf8.count + 4 }
+        return size
+    }
+
+    private static func size(of jid: JID?, named nameBytes: Int) -> Int {
+        guard let jid else { return 0 }
+        var size = nameBytes + 4 + jid.domain.utf8.count
+        if let local = jid.local { size += local.utf8.count + 1 }
+        if let resource = jid.resource { size += resource.utf8.count + 1 }
         return size
     }
 
@@ -235,23 +358,24 @@ package struct Stanza: Sendable {
 
     /// Adds a child. An element in `jabber:client` goes into the content namespace.
     package mutating func append(_ element: Element) {
-        element.write(to: &self.payload, inheriting: Namespace.client)
+        element.write(to: &change().payload, inheriting: Namespace.client)
     }
 
     /// Adds children as bytes, self-contained in the content namespace.
     package mutating func append(bytes: ByteBuffer) {
-        self.payload.writeImmutableBuffer(bytes)
+        change().payload.writeImmutableBuffer(bytes)
     }
 
     /// Adds a child that `write` appends, of about so many bytes; self-contained in the content namespace.
     package mutating func append(bytes count: Int, write: (inout ByteBuffer) -> Void) {
-        self.payload.reserveCapacity(minimumWritableBytes: count)
-        write(&self.payload)
+        let parts = change()
+        parts.payload.reserveCapacity(minimumWritableBytes: count)
+        write(&parts.payload)
     }
 
     /// Takes all children away.
     package mutating func removePayload() {
-        self.payload = ByteBuffer()
+        change().payload = ByteBuffer()
     }
 }
 

@@ -40,6 +40,12 @@ final class Edge {
                     box.edge?.send(message)
                     return true
                 },
+                forward: { stanza, number, fault, route in
+                    let content = SessionMessage.Content.stanza(stanza, number: number, fault: fault)
+                    box.edge?.send(SessionMessage(session: route.session, attach: route.attach, content))
+                    return true
+                },
+                name: "c2s",
                 queuedBytes: { box.edge?.queuedBytes ?? 0 },
                 credentials: { user in
                     guard box.edge?.isDatabaseAway == false else { return loop.makeFailedFuture(ChannelError.eof) }

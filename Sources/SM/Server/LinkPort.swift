@@ -13,8 +13,29 @@ protocol LinkPort: AnyObject {
     /// A word about a session, for a C2S instance.
     @discardableResult
     func send(_ message: SessionMessage, to instance: String) -> Bool
+    /// A stanza for a session's client.
+    @discardableResult
+    func send(_ stanza: Stanza, number: UInt64?, by route: SessionRoute) -> Bool
+    /// The name of this instance on the link.
+    var instanceName: String { get }
     /// Bytes that wait to be written; a link whose queue is full is reset.
     var queuedBytes: Int { get }
 }
 
-extension InstanceLink: LinkPort {}
+extension LinkPort {
+    @discardableResult
+    func send(_ stanza: Stanza, number: UInt64?, by route: SessionRoute) -> Bool {
+        send(
+            SessionMessage(session: route.session, attach: route.attach, .stanza(stanza, number: number)),
+            to: route.instance
+        )
+    }
+}
+
+extension InstanceLink: LinkPort {
+    var instanceName: String { name }
+
+    func send(_ stanza: Stanza, number: UInt64?, by route: SessionRoute) -> Bool {
+        send(stanza, number: number, fault: nil, by: route)
+    }
+}

@@ -159,7 +159,7 @@ extension SMServer {
                 "link": "\(session.name)-\(number.map { String($0) } ?? "")", "to": "\(session.jid)",
             ]
         )
-        tell(session, .stanza(outgoing.stanza, number: number))
+        link.send(outgoing.stanza, number: number, by: session.route(from: link.instanceName))
     }
 
     private func endOverflowing(_ session: Session) {
@@ -261,17 +261,5 @@ extension Outgoing {
 
     func compacted() -> Outgoing {
         Outgoing(stanza: stanza.compacted(), received: received, stableID: stableID)
-    }
-}
-
-extension Stanza {
-    /// The same, in memory of its own: what stays must not keep a whole read buffer alive.
-    func compacted() -> Stanza {
-        guard payload.storageCapacity > 2 * payload.readableBytes + 512 else { return self }
-        var copy = self
-        let bytes = ByteBuffer(bytes: payload.readableBytesView)
-        copy.removePayload()
-        copy.append(bytes: bytes)
-        return copy
     }
 }

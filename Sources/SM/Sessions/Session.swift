@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import ComponentLink
 import NIOCore
 import XMPPCore
 
@@ -54,9 +55,11 @@ final class Session {
     let opened: Int64
 
     /// The C2S instance that has its connection.
-    var instance: String
+    var instance: String { didSet { route = nil } }
     /// How often it was attached, from 1.
-    var attach: UInt64 = 1
+    var attach: UInt64 = 1 { didSet { route = nil } }
+    /// How wrappers about it begin, once one was sent.
+    private var route: SessionRoute?
     var state = State.attached
     var settlement = InboundSettlement()
     /// How many stanzas the client sent before `<enable/>`: the `h` of XEP-0198 counts from there.
@@ -113,6 +116,14 @@ final class Session {
         var address = ""
         var tls = ""
         var mechanism = ""
+    }
+
+    /// The way to its client, from the instance with this name.
+    func route(from name: String) -> SessionRoute {
+        if let route { return route }
+        let made = SessionRoute(from: name, to: instance, session: self.name, attach: attach)
+        route = made
+        return made
     }
 
     var resource: String { jid.resource ?? "" }

@@ -121,6 +121,8 @@ final class World: LinkPort {
 
     // MARK: - LinkPort
 
+    var instanceName: String { "sm-1.jackdaw.internal" }
+
     /// What the router takes and the link holds, by default (`InstanceLink.Configuration`, `RouterLimits`).
     private static let queueBytes = 16 << 20
     private static let stanzaBytes = 2 << 20
