@@ -25,8 +25,8 @@ func executable(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .executableTarget(name: name, dependencies: dependencies, swiftSettings: house)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .testTarget(name: name, dependencies: dependencies, swiftSettings: house)
+func tests(_ name: String, _ dependencies: [Target.Dependency], data: [String] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, exclude: data, swiftSettings: house)
 }
 
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
@@ -162,6 +162,10 @@ let package = Package(
             ]
         ),
         tests("LoadTests", ["Load", "SASL", nioCore]),
-        tests("EndToEndTests", ["TestSupport", "XML", "XMPPCore", "SASL", "TLS", "Config", nioCore, nioPosix]),
+        tests(
+            "EndToEndTests",
+            ["TestSupport", "XML", "XMPPCore", "SASL", "TLS", "Config", nioCore, nioPosix],
+            data: ["Scenarios"]
+        ),
     ]
 )
