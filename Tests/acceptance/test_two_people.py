@@ -83,7 +83,7 @@ class TwoPeopleTests(Story):
 
         # The other way round, and scripts/run once more instead of the restart.
         await bob.log_out()
-        await self.see(alice, "bob@localhost is offline")
+        await self.see(alice, "bob@localhost [offline]")
         alice.type("What a day, Bob")
         alice.type("/quit")
         await self.start()
