@@ -43,7 +43,7 @@ struct ChatCommand: AsyncParsableCommand {
         let pool = try await generator.logIn(row) { phase.value }.pool
         try await Task.sleep(for: .seconds(warmUp))
         var report = try await measure(phase, generator)
-        try await pool.addFaults(to: &report)
+        try await pool.complete(&report, options)
         try report.write()
         for pool in pools + [pool] { try await pool.close() }
     }

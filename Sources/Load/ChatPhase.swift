@@ -80,7 +80,8 @@ final class ChatPhase: ClientPool.Phase {
     func stopSending() { isSending = false }
 
     func client(_ client: LoadClient, received stanza: ReceivedStanza) {
-        guard stanza.kind == .message else { return }
+        // What waited for an account from before is none of ours.
+        guard stanza.kind == .message, !clients.isEmpty else { return }
         guard !stanza.has("type", "error"), let marker = stanza.marker(in: "id") else {
             counts.errors += 1
             return

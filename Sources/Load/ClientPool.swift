@@ -45,6 +45,7 @@ final class ClientPool: LoadClientOwner {
     /// Connections that broke after they were ready.
     private(set) var broken = 0
     private(set) var firstFault: String?
+    private(set) var tlsVersions: Set<String> = []
     /// Set when the measuring is over: what breaks then is no fault.
     private var isOver = false
 
@@ -81,6 +82,7 @@ final class ClientPool: LoadClientOwner {
     func clientReady(_ client: LoadClient) {
         readyCount += 1
         loginLatency.record(client.loginTime.nanoseconds)
+        tlsVersions.insert(client.tlsVersion ?? "none")
         if !row.stays { client.close() }
         if clients.count < row.count {
             connectNext()

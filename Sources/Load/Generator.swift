@@ -54,11 +54,16 @@ struct Generator: Sendable {
             try await eventLoop.flatSubmit { bound.value.close() }.get()
         }
 
-        /// Takes the pool's faults into the report, and says the first one.
-        func addFaults(to report: inout LoadReport) async throws {
+        /// Says in the report what broke and how the clients were connected.
+        func complete(_ report: inout LoadReport, _ options: LoadOptions) async throws {
             let bound = bound
-            let (broken, fault) = try await eventLoop.submit { (bound.value.broken, bound.value.firstFault) }.get()
-            report.broken = broken
+            let (broken, fault, tls) = try await eventLoop.submit {
+                (bound.value.broken, bound.value.firstFault, bound.value.tlsVersions)
+            }.get()
+            report.broken = (report.broken ?? 0) + broken
+            report.tls = tls.sorted().joined(separator: ", ")
+            report.mechanism = options.mechanism.rawValue
+            report.streamManagement = options.streamManagement
             if let fault { complain("\(broken) connections broke; the first: \(fault)") }
         }
     }

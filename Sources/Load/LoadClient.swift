@@ -26,6 +26,8 @@ final class LoadClient: ChannelInboundHandler {
     var index = 0
     private(set) var address = ""
     private(set) var loginTime = TimeAmount.zero
+    /// As OpenSSL writes it; none without TLS.
+    private(set) var tlsVersion: String?
     private weak var owner: (any LoadClientOwner)?
     private let tls: TLSContext?
     private let domain: String
@@ -118,6 +120,11 @@ final class LoadClient: ChannelInboundHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) { end("the server closed the connection") }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case TLSEvent.handshakeCompleted(let info) = event { tlsVersion = info.version }
+        context.fireUserInboundEventTriggered(event)
+    }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         end("\(error)")

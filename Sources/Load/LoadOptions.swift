@@ -14,6 +14,8 @@ struct LoadOptions: ParsableArguments {
     @Option(help: "The password of all accounts.") var password = "load-password"
     @Option(help: "SCRAM-SHA-256, SCRAM-SHA-1 or PLAIN.") var mechanism = LoadMechanism.scramSHA256
     @Flag(help: "Stream management (XEP-0198) on every connection.") var streamManagement = false
+    @Flag(help: "The server does not show a client its own presence, as jabberd2: a login ends with the roster.")
+    var unseenPresence = false
     @Option(help: "Logins under way at a time.") var loginWindow = 32
     @Option(help: "Seconds that one login may take.") var loginTimeout = 60
     @Option(
@@ -34,7 +36,11 @@ struct LoadOptions: ParsableArguments {
     func bareAddress(_ number: Int) -> String { "\(prefix)\(number)@\(domain)" }
 
     var plan: LoginStateMachine.Plan {
-        LoginStateMachine.Plan(usesTLS: !noTLS, streamManagement: streamManagement)
+        LoginStateMachine.Plan(
+            usesTLS: !noTLS,
+            streamManagement: streamManagement,
+            seesOwnPresence: !unseenPresence
+        )
     }
 }
 

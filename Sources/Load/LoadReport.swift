@@ -27,6 +27,10 @@ struct LoadReport: Encodable {
     var mode: String
     var date = ISO8601DateFormatter().string(from: Date())
     var clients: Int
+    /// The version that was negotiated.
+    var tls: String?
+    var mechanism: String?
+    var streamManagement: Bool?
     /// The measured span.
     var seconds: Double
     /// What the rates and CPU times are counted in: message, login, session, presence.
@@ -44,7 +48,7 @@ struct LoadReport: Encodable {
     /// How late the generator was in an open loop, in milliseconds.
     var lateness: [String: Double]?
     var drain: Drain?
-    /// How it was known that messages were stored: count, acknowledgement, or answer.
+    /// How it was known that messages were stored: count (of the store), or answer (to a request after the last one).
     var storedBy: String?
     var processes: [String: Process] = [:]
     /// The generator's own CPU time for each unit, in microseconds.

@@ -20,8 +20,10 @@ struct LoginCommand: AsyncParsableCommand {
         let generator = try await Generator(options)
         let row = ClientPool.Row(count: clients, plan: options.plan)
         if warmUp {
-            try await generator.logIn(row).pool.close()
-            // The sessions end on the server's side too.
+            var before = row
+            // Sessions that the server has not ended yet are none of the measured ones' business.
+            before.plan.resource = "before"
+            try await generator.logIn(before).pool.close()
             try await Task.sleep(for: .seconds(2))
         }
         let accounting = Accounting(options.process)
@@ -31,7 +33,7 @@ struct LoginCommand: AsyncParsableCommand {
         report.unitsPerSecond = Double(clients) / seconds
         accounting.finish(&report, units: clients)
         report.latency = try await generator.onLoop { pool.bound.value.loginLatency.percentiles }
-        try await pool.addFaults(to: &report)
+        try await pool.complete(&report, options)
         try report.write()
         try await pool.close()
     }
@@ -54,7 +56,7 @@ struct IdleCommand: AsyncParsableCommand {
         var report = LoadReport(mode: "idle", unit: "session", clients: clients, seconds: Double(seconds))
         accounting.finish(&report, units: clients, sessions: clients)
         report.units = clients
-        try await pool.addFaults(to: &report)
+        try await pool.complete(&report, options)
         try report.write()
         try await pool.close()
     }

@@ -4,17 +4,17 @@ import NIOCore
 import SASL
 
 /// A client's way from the TCP connection to a session, as a value: RFC 6120 sections 4 to 7, RFC 6121 sections 2.2
-/// and 4.2; on request a registration before (XEP-0077) and stream management after (XEP-0198).
+/// and 4.2; on request stream management (XEP-0198), or a registration and nothing more (XEP-0077).
 ///
 /// ```
-/// header -> features -> [starttls -> proceed -> (TLS) -> header -> features] -> [register] -> auth -> [challenge]
+/// header -> features -> [starttls -> proceed -> (TLS) -> header -> features] -> auth -> [challenge]
 ///     -> success -> header -> features -> bind -> [session] -> [enable] -> roster and presence -> ready
 /// ```
 struct LoginStateMachine {
     enum State {
         case awaitingFeatures(isEncrypted: Bool)
         case awaitingProceed
-        case registering(features: String)
+        case registering
         case authenticating(SCRAMClient?)
         case awaitingBindFeatures
         case binding(features: String)
@@ -45,10 +45,14 @@ struct LoginStateMachine {
     struct Plan: Sendable {
         /// Whether TLS is wanted; by STARTTLS where the connection has none yet.
         var usesTLS = true
+        /// Makes the account instead of logging in; some servers want another stream for that.
         var registers = false
+        var resource = "load"
         var streamManagement = false
         var fetchesRoster = true
         var sendsPresence = true
+        /// Whether the server lets a client see its own presence (RFC 6121 section 4.2.2).
+        var seesOwnPresence = true
     }
 
     private(set) var state: State
@@ -83,8 +87,8 @@ struct LoginStateMachine {
             state = .awaitingFeatures(isEncrypted: true)
             return .startTLS
         case (.awaitingFeatures(isEncrypted: true), "features"):
-            return plan.registers ? register(stanza.text) : authenticate(stanza.text, nonce: nonce)
-        case (.registering(let features), "iq"): return registered(stanza, features, nonce: nonce)
+            return plan.registers ? register() : authenticate(stanza.text, nonce: nonce)
+        case (.registering, "iq"): return registered(stanza)
         case (.authenticating(let scram), "challenge"): return respond(to: stanza, scram, passwords)
         case (.authenticating(let scram), "success"): return authenticated(stanza, scram)
         case (.awaitingBindFeatures, "features"): return bind(stanza.text)
@@ -104,8 +108,8 @@ struct LoginStateMachine {
         return .failed(reason)
     }
 
-    private mutating func register(_ features: String) -> Action {
-        state = .registering(features: features)
+    private mutating func register() -> Action {
+        state = .registering
         return .send(
             "<iq type='set' id='register'><query xmlns='jabber:iq:register'><username>\(account.user)</username>"
                 + "<password>\(account.password)</password></query></iq>"
@@ -113,11 +117,12 @@ struct LoginStateMachine {
     }
 
     /// An account that is there already will do.
-    private mutating func registered(_ stanza: ReceivedStanza, _ features: String, nonce: String) -> Action {
+    private mutating func registered(_ stanza: ReceivedStanza) -> Action {
         guard stanza.has("type", "result") || stanza.text.contains("<conflict") else {
             return fail("no registration: \(stanza.text.prefix(300))")
         }
-        return authenticate(features, nonce: nonce)
+        state = .ready
+        return .ready
     }
 
     private mutating func authenticate(_ features: String, nonce: String) -> Action {
@@ -176,7 +181,8 @@ struct LoginStateMachine {
     private mutating func bind(_ features: String) -> Action {
         state = .binding(features: features)
         return .send(
-            "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>load</resource></bind></iq>"
+            "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>\(plan.resource)</resource>"
+                + "</bind></iq>"
         )
     }
 
@@ -206,9 +212,11 @@ struct LoginStateMachine {
             state = .ready
             return .ready
         }
-        state = .awaiting(roster: plan.fetchesRoster, presence: plan.sendsPresence)
+        state = .awaiting(roster: plan.fetchesRoster, presence: plan.sendsPresence && plan.seesOwnPresence)
         let roster = plan.fetchesRoster ? "<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>" : ""
-        return .send(roster + (plan.sendsPresence ? "<presence/>" : ""))
+        let presence = plan.sendsPresence ? "<presence/>" : ""
+        // Where nothing comes back for the presence, the roster that is asked for after it tells that it was seen.
+        return .send(plan.seesOwnPresence ? roster + presence : presence + roster)
     }
 
     /// Ready is who has the roster and has seen the own presence come back (RFC 6121 section 4.2.2).

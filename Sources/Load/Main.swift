@@ -11,7 +11,8 @@ struct LoadCommand: AsyncParsableCommand {
         commandName: "jackdaw-load",
         abstract: "Puts an XMPP server under load and prints a line of JSON.",
         subcommands: [
-            PrepareCommand.self, LoginCommand.self, IdleCommand.self, ChatCommand.self,
+            PrepareCommand.self, LoginCommand.self, IdleCommand.self, ChatCommand.self, PresenceCommand.self,
+            OfflineCommand.self,
         ]
     )
 

@@ -172,7 +172,7 @@ final class RunningSuite: Sendable {
         return base + number - 1
     }
 
-    private static func binary(_ name: String) -> String {
+    static func binary(_ name: String) -> String {
         let own = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
         return own.appendingPathComponent(name).path
     }

@@ -37,11 +37,11 @@ class Process:
     def __init__(self, name: str, command: list, directory: pathlib.Path, **variables: str):
         self.name = name
         self.log = directory / f"{name}.log"
-        with open(self.log, "ab") as output:
-            self.process = subprocess.Popen(
-                [str(word) for word in command], cwd=directory, env=environment(directory, **variables),
-                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, **identity(),
-            )
+        # The log is opened by the user that the process runs as, not by root in that user's directory.
+        self.process = subprocess.Popen(
+            ["/bin/sh", "-c", 'exec "$@" >>"$0" 2>&1', self.log, *(str(word) for word in command)], cwd=directory,
+            env=environment(directory, **variables), stdin=subprocess.DEVNULL, start_new_session=True, **identity(),
+        )
 
     @property
     def pid(self) -> int:
@@ -120,6 +120,28 @@ def is_taken(address: str, port: int) -> bool:
         except OSError:
             return True
     return False
+
+
+def busy_seconds() -> float:
+    """CPU time of the whole machine so far: all but idle and waiting (proc(5))."""
+    with open("/proc/stat", encoding="ascii") as file:
+        fields = [int(field) for field in file.readline().split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pids: list[int]) -> float:
+    """User and system time so far of processes, their descendants, and those of them that have ended."""
+    rows: dict[int, tuple[int, int]] = {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue
+        rows[int(stat.parent.name)] = int(fields[1]), sum(int(field) for field in fields[11:15])
+    members = set(pids)
+    while found := {pid for pid, (parent, _) in rows.items() if parent in members} - members:
+        members |= found
+    return sum(rows[pid][1] for pid in members if pid in rows) / os.sysconf("SC_CLK_TCK")
 
 
 def version_of_package(package: str) -> str:

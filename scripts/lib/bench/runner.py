@@ -6,12 +6,14 @@ import json
 import os
 import pathlib
 import platform
+import resource
+import shlex
 import subprocess
 import sys
 
 from loads import Load
 from postgresql import PostgreSQL
-from processes import Refusal, identity
+from processes import Refusal, busy_seconds, cpu_seconds, identity
 from servers import DOMAIN, DOMAIN_SHA1, PORT, Server
 
 PASSWORD = "load-password"
@@ -19,13 +21,6 @@ PASSWORD = "load-password"
 
 def say(*words) -> None:
     print(*words, file=sys.stderr, flush=True)
-
-
-def busy_seconds() -> float:
-    """CPU time of the whole machine so far: all but idle and waiting (proc(5))."""
-    with open("/proc/stat", encoding="ascii") as file:
-        fields = [int(field) for field in file.readline().split()[1:9]]
-    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
 
 
 def machine() -> dict:
@@ -85,12 +80,20 @@ class Runner:
         try:
             server.start()
             result["secondsToStart"] = round(server.seconds_to_start, 3)
+            before = self.foreign_seconds(server)
             result["report"] = self.generate(server, load.domain, load.mechanism, self.arguments(server, load))
+            result["foreignCPUSeconds"] = round(self.foreign_seconds(server) - before, 2)
         except Refusal as refusal:
             result["failure"] = str(refusal)
         finally:
             server.stop()
         return result
+
+    def foreign_seconds(self, server: Server) -> float:
+        """CPU time of everything but the server, the database and the generator: what disturbs."""
+        ours = cpu_seconds([process.pid for process in server.processes] + [self.database.process.pid])
+        generator = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return busy_seconds() - ours - generator.ru_utime - generator.ru_stime
 
     def arguments(self, server: Server, load: Load) -> list:
         arguments = list(load.arguments)
@@ -99,9 +102,9 @@ class Runner:
         arguments += ["--process", f"postgresql={self.database.process.pid}"]
         if load.counts_stored:
             # psql counts again and again, on one connection.
-            count = self.database.psql(server.name)
-            words = " ".join(str(word) for word in count)
-            arguments += ["--stored-command", f"echo '{server.stored_messages} \\watch 0.05' | {words}"]
+            sql = shlex.quote(f"{server.stored_messages} \\watch 0.05")
+            psql = shlex.join(str(word) for word in self.database.psql(server.name))
+            arguments += ["--stored-command", f"printf '%s\\n' {sql} | {psql}"]
         return arguments
 
     def generate(self, server: Server, domain: str, mechanism: str, arguments: list) -> dict:
@@ -109,7 +112,7 @@ class Runner:
         mode, rest = arguments[0], arguments[1:]
         command = [
             self.generator, mode, "--host", server.address, "--port", PORT, "--domain", domain, "--password", PASSWORD,
-            "--mechanism", mechanism, *rest,
+            "--mechanism", mechanism, *server.peculiarities, *rest,
         ]
         result = subprocess.run(
             [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
@@ -150,9 +153,10 @@ def brief(result: dict) -> str:
         return f"FAILED: {result['failure'].splitlines()[0]}"
     report = result["report"]
     unit = report["unit"]
+    units = "deliveries" if unit == "delivery" else f"{unit}s"
     words = []
     if report.get("unitsPerSecond"):
-        words.append(f"{report['unitsPerSecond']:,.0f} {unit}s/s")
+        words.append(f"{report['unitsPerSecond']:,.0f} {units}/s")
     words.append(f"{server_cpu(report, False):.1f} us of CPU per {unit} ({server_cpu(report, True):.1f} with PostgreSQL)")
     if report["mode"] == "idle":
         words = [f"{server_memory(report) / 1000:.1f} kB per session"]
@@ -162,6 +166,8 @@ def brief(result: dict) -> str:
         words.append(f"drained {report['drain']['messagesPerSecond']:,.0f}/s")
     if report.get("generatorCPUMicrosecondsPerUnit"):
         words.append(f"generator {report['generatorCPUMicrosecondsPerUnit']:.1f} us")
+    if result.get("foreignCPUSeconds", 0) > 1:
+        words.append(f"{result['foreignCPUSeconds']:.1f} s of CPU went elsewhere")
     if not is_faultless(result):
         faults = ", ".join(f"{report[key]} {key}" for key in ("lost", "doubled", "reordered", "errors", "broken") if report.get(key))
         words.append(f"DOES NOT COUNT: {faults}")

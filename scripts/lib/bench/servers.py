@@ -24,6 +24,8 @@ class Server:
 
     name = ""
     address = ""
+    # What jackdaw-load must know of it.
+    peculiarities: tuple[str, ...] = ()
     # SQL that counts the messages that wait.
     stored_messages = ""
 
@@ -191,7 +193,8 @@ class Prosody(Server):
 class Jabberd2(Server):
     name = "jabberd2"
     address = "127.0.1.4"
-    stored_messages = 'select count(*) from queue'
+    stored_messages = "select count(*) from queue"
+    peculiarities = ("--unseen-presence",)
 
     def prepare(self) -> None:
         with gzip.open("/usr/share/doc/jabberd2/db-setup.pgsql.gz", "rt", encoding="utf-8") as schema:
