@@ -40,19 +40,14 @@ final class C2SRuntime {
         self.database = database
         let reader = CredentialReader(database)
         let address = configuration.router.listen
-        let link = InstanceLink(
-            InstanceLink.Configuration(
-                host: address.host,
-                port: address.port,
-                identity: ComponentLinkStateMachine.Configuration(
-                    name: context.instance.routerName,
-                    secret: secrets.link.revealed,
-                    declaration: LinkDeclaration(epoch: context.epoch)
-                )
-            ),
-            eventLoop: eventLoop,
-            logger: context.logger
+        let identity = ComponentLinkStateMachine.Configuration(
+            name: context.instance.routerName,
+            secret: secrets.link.revealed,
+            declaration: LinkDeclaration(epoch: context.epoch)
         )
+        var settings = InstanceLink.Configuration(host: address.host, port: address.port, identity: identity)
+        settings.elementBytes = configuration.router.limits.internalStanzaBytes
+        let link = InstanceLink(settings, eventLoop: eventLoop, logger: context.logger)
         self.link = link
         let threadPool = context.threadPool
         let metrics = C2SMetrics(context.metrics)

@@ -36,7 +36,8 @@ final class ComponentLinkHandler: ChannelInboundHandler {
         self.reader = StreamReader(
             trust: .internalLink,
             contentNamespaces: [Namespace.component],
-            limits: StreamReader.Limits(stanzaBytes: link.configuration.elementBytes)
+            // The router adds an attribute to a wrapper that comes back.
+            limits: StreamReader.Limits(stanzaBytes: link.configuration.elementBytes + 1_024)
         )
     }
 
@@ -46,17 +47,24 @@ final class ComponentLinkHandler: ChannelInboundHandler {
 
     // MARK: Sending
 
-    /// Appends to what goes out at the end of this turn of the loop.
-    func write(_ body: (inout ByteBuffer) -> Void) {
-        guard self.failure == nil else { return }
+    /// Appends an element to what goes out at the end of this turn of the loop; false: it is too long and does not go.
+    @discardableResult
+    func write(_ body: (inout ByteBuffer) -> Void) -> Bool {
+        guard self.failure == nil else { return true }
+        let start = self.out.writerIndex
         body(&self.out)
+        guard self.out.writerIndex - start <= self.configuration.elementBytes else {
+            self.out.moveWriterIndex(to: start)
+            return false
+        }
         guard self.queuedBytes <= self.configuration.queueBytes else {
             // The caller may be in the middle of anything: the reset comes when the loop has unwound.
             self.failure = .queueFull
             self.context?.eventLoop.assumeIsolated().execute { self.reset(.queueFull) }
-            return
+            return true
         }
         self.scheduleFlush()
+        return true
     }
 
     /// Ends the stream from our side; the router's end follows and closes the connection (RFC 6120 §4.4).

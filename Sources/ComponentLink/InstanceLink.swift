@@ -11,7 +11,7 @@ package import XMPPCore
 /// Everything is called on its event loop, and its delegate is called there. What is sent is collected and written
 /// once per turn of the loop. The link carries, it does not keep: what is sent while it is down is refused (`false`),
 /// and what was not yet written when it went down is lost (design, section 4: the ends keep). When more than
-/// `queueBytes` wait for the router, the link is reset.
+/// `queueBytes` wait for the router, the link is reset; an element that the router would end the link for is refused.
 package final class InstanceLink {
     /// Where the router is and what bounds the link.
     package struct Configuration: Sendable {
@@ -23,7 +23,7 @@ package final class InstanceLink {
         package var identity: ComponentLinkStateMachine.Configuration
         /// Bytes that may wait to be written.
         package var queueBytes = 16 << 20
-        /// Bytes of one element that comes from the router.
+        /// Bytes of one element, in both directions: the router's `internal_stanza_bytes`.
         package var elementBytes = 4 << 20
         /// Time for a connection and its handshake.
         package var connectTimeout: TimeAmount = .seconds(10)
@@ -109,7 +109,7 @@ package final class InstanceLink {
         return promise.futureResult
     }
 
-    /// Sends a wrapper to an instance; false while the link is down.
+    /// Sends a wrapper to an instance; false while the link is down, and for what is longer than `elementBytes`.
     @discardableResult
     package func send(_ message: SessionMessage, to instance: String) -> Bool {
         let head = self.head(to: instance)
@@ -158,7 +158,10 @@ package final class InstanceLink {
 
     private func write(_ body: (inout ByteBuffer) -> Void) -> Bool {
         guard let connection = self.connection, connection.isUp else { return false }
-        connection.write(body)
+        guard connection.write(body) else {
+            self.logger.error("an element is too long for the link", metadata: ["peer": "\(self.name)"])
+            return false
+        }
         return true
     }
 
@@ -288,7 +291,9 @@ extension InstanceLink {
             return
         }
         self.responder?.respond(to: request).assumeIsolated().whenSuccess { response in
-            self.send(response, to: route.from)
+            guard !self.send(response, to: route.from), self.isUp else { return }
+            let failure = AdminResponse.Failure("resource-constraint", "the answer is too long for the link")
+            self.send(AdminResponse(id: response.id, error: failure), to: route.from)
         }
     }
 }

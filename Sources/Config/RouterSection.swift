@@ -17,7 +17,7 @@ extension JackdawConfiguration {
         /// Bytes at which the senders of an external component are slowed down.
         package var queueHighWater = 1 << 20
         /// Bytes of one stanza on an internal link (a client's stanza and its wrapper).
-        package var internalStanzaBytes = 2 << 20
+        package var internalStanzaBytes = 4 << 20
         package var stanzaBytes = 512 << 10
         package var stanzaBytesBeforeHandshake = 8 << 10
         package var depth = 128

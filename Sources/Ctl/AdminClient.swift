@@ -28,7 +28,7 @@ struct AdminClient: Sendable {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let eventLoop = group.next()
         let exchange = try await eventLoop.submit {
-            let exchange = AdminExchange(configuration.router.listen, secret, .seconds(Int64(timeout)), eventLoop)
+            let exchange = AdminExchange(configuration.router, secret, .seconds(Int64(timeout)), eventLoop)
             return NIOLoopBound(exchange, eventLoop: eventLoop)
         }.get()
         let client = AdminClient(exchange: exchange, eventLoop: eventLoop)
@@ -88,14 +88,21 @@ private final class AdminExchange: InstanceLinkDelegate {
     private var pending: [String: (promise: EventLoopPromise<AdminResponse>, instance: String)] = [:]
     private var sent = 0
 
-    init(_ address: ListenAddress, _ secret: Secret, _ timeout: TimeAmount, _ eventLoop: any EventLoop) {
+    init(
+        _ router: JackdawConfiguration.Router,
+        _ secret: Secret,
+        _ timeout: TimeAmount,
+        _ eventLoop: any EventLoop
+    ) {
+        let address = router.listen
         let run = String(UInt64.random(in: 0 ... .max), radix: 36)
         let identity = ComponentLinkStateMachine.Configuration(
             name: "ctl-\(run).\(JackdawConfiguration.internalDomain)",
             secret: secret.revealed,
             declaration: LinkDeclaration(epoch: run)
         )
-        let configuration = InstanceLink.Configuration(host: address.host, port: address.port, identity: identity)
+        var configuration = InstanceLink.Configuration(host: address.host, port: address.port, identity: identity)
+        configuration.elementBytes = router.limits.internalStanzaBytes
         self.link = InstanceLink(configuration, eventLoop: eventLoop, logger: .silent)
         self.timeout = timeout
         self.address = address

@@ -146,7 +146,8 @@ struct SMService: Service {
             secret: secret.revealed,
             declaration: LinkDeclaration(epoch: context.epoch, names: domains)
         )
-        let configuration = InstanceLink.Configuration(host: address.host, port: address.port, identity: identity)
+        var configuration = InstanceLink.Configuration(host: address.host, port: address.port, identity: identity)
+        configuration.elementBytes = context.configuration.router.limits.internalStanzaBytes
         return InstanceLink(configuration, eventLoop: context.eventLoop, logger: context.logger)
     }
 

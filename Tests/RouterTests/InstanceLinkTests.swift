@@ -120,6 +120,48 @@ import XMPPCore
         }
     }
 
+    @Test func `what is longer than the router takes is not sent, and the link stays`() async throws {
+        try await TestRouter.run { router in
+            let sm = try await LinkedInstance.start("sm-1", secret: "sm", router)
+            try await sm.wait(for: "complete")
+            let sent = try await sm.on { link in
+                [10, 4 << 20, 10].map { size in
+                    let text = String(repeating: "x", count: size)
+                    return link.send(
+                        SessionMessage(session: "s\(size)", attach: 1, .end(.init(text: text))),
+                        to: link.name
+                    )
+                }
+            }
+            #expect(sent == [true, false, true])
+            try await sm.wait(for: "message s10 1", times: 2)
+            #expect(try await sm.history().contains { $0.hasPrefix("down") } == false)
+            try await sm.stop()
+        }
+    }
+
+    @Test func `an answer to the administrator that is too long is an error`() async throws {
+        try await TestRouter.run { router in
+            let sm = try await LinkedInstance.start("sm-1", secret: "sm", router, elementBytes: 100_000)
+            let ctl = try await LinkedInstance.start("ctl-7", secret: "ctl", router)
+            try await sm.on { link in
+                link.responder?.register("list") { request in
+                    let value = String(repeating: "x", count: Int(request["size"] ?? "") ?? 0)
+                    return link.eventLoop.makeSucceededFuture([[AdminField("value", value)]])
+                }
+            }
+            try await ctl.wait(for: "available sm-1.jackdaw.internal")
+            for size in ["100000", "3"] {
+                let request = AdminRequest(id: size, command: "list", arguments: [AdminField("size", size)])
+                try await ctl.on { _ = $0.send(request, to: "sm-1.jackdaw.internal") }
+            }
+            try await ctl.wait(for: "response 3 value=xxx")
+            #expect(try await ctl.history().contains("response 100000 error=resource-constraint"))
+            try await sm.stop()
+            try await ctl.stop()
+        }
+    }
+
     @Test(arguments: [0, 20, 50, 100, 200, 300, 400, 600, 800, 1_000, 1_500, 2_000, 5_000])
     func `a link that is stopped while it comes up ends and stays down`(microseconds: Int64) async throws {
         try await TestRouter.run { router in

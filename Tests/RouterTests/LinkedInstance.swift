@@ -18,6 +18,7 @@ struct LinkedInstance: Sendable {
         names: [String] = [],
         _ router: TestRouter,
         queueBytes: Int = 16 << 20,
+        elementBytes: Int = 4 << 20,
         starts: Bool = true
     ) async throws -> LinkedInstance {
         let eventLoop = TestRouter.group.next()
@@ -31,6 +32,7 @@ struct LinkedInstance: Sendable {
             )
         )
         configuration.queueBytes = queueBytes
+        configuration.elementBytes = elementBytes
         configuration.backoff = ReconnectBackoff(first: .milliseconds(1), longest: .milliseconds(20))
         let settings = configuration
         return try await eventLoop.submit {
@@ -159,6 +161,7 @@ final class Diary: InstanceLinkDelegate {
     }
 
     func link(_ link: InstanceLink, received response: AdminResponse, from instance: String) {
+        if let error = response.error { return self.note("response \(response.id) error=\(error.condition)") }
         let fields = response.rows.first?.map { "\($0.name)=\($0.value)" }.joined(separator: " ") ?? ""
         self.note("response \(response.id) \(fields)")
     }

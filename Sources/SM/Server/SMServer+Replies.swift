@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ComponentLink
+import Config
 import Daemon
+import Logging
 import NIOCore
 import XML
 import XMPPCore
@@ -17,9 +19,19 @@ struct PendingRequest {
 extension SMServer {
     // MARK: - Answers
 
-    /// Answers an IQ request with a result.
+    /// Answers an IQ request with a result; with an error where that would be too long for the link.
     func reply(to passage: Passage, _ payload: Element? = nil) {
-        send(passage.stanza.reply(result: payload), inAnswerTo: passage)
+        let answer = passage.stanza.reply(result: payload)
+        // A quarter is left for the envelope.
+        guard answer.payload.readableBytes <= configuration.router.limits.internalStanzaBytes / 4 * 3 else {
+            logger.warning(
+                "an answer is too long to be sent",
+                metadata: ["jid": "\(answer.to?.description ?? "")", "bytes": "\(answer.payload.readableBytes)"]
+            )
+            let error = StanzaError(.resourceConstraint, type: .cancel, text: "the answer is too long to be sent")
+            return replyError(to: passage, error)
+        }
+        send(answer, inAnswerTo: passage)
     }
 
     /// Answers a stanza with an error; nothing is sent in answer to an error or a result.
