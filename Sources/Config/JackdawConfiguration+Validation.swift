@@ -55,15 +55,17 @@ extension JackdawConfiguration {
         if router.limits.queueHighWater > router.limits.queueBytes {
             issues.report(at: "router.limits.queue_high_water", "must not exceed queue_bytes")
         }
-        if router.limits.stanzaBytes > router.limits.internalStanzaBytes {
-            issues.report(at: "router.limits.stanza_bytes", "must not exceed internal_stanza_bytes")
-        }
         if c2s.limits.stanzaBytesBeforeLogin > c2s.limits.stanzaBytes {
             issues.report(at: "c2s.limits.stanza_bytes_before_login", "must not exceed stanza_bytes")
         }
-        // A wrapper, a stamped `from` and escapes make a stanza longer on the way to the SM.
-        if c2s.limits.stanzaBytes > router.limits.internalStanzaBytes / 2 {
-            issues.report(at: "c2s.limits.stanza_bytes", "must not exceed half of router.limits.internal_stanza_bytes")
+        // A wrapper, a stamped `from` and escapes make a stanza longer on its way.
+        let limited = [
+            ("router.limits.stanza_bytes", router.limits.stanzaBytes),
+            ("c2s.limits.stanza_bytes", c2s.limits.stanzaBytes),
+            ("sm.limits.roster_bytes", sm.limits.rosterBytes),
+        ]
+        for (key, bytes) in limited where bytes > router.limits.internalStanzaBytes / 2 {
+            issues.report(at: key, "must not exceed half of router.limits.internal_stanza_bytes")
         }
     }
 

@@ -49,6 +49,8 @@ extension JackdawConfiguration {
         /// Messages that wait for a user; beyond it senders get `resource-constraint`.
         package var offlineMessages = 1_000
         package var rosterItems = 10_000
+        /// Bytes of a roster as a client gets it.
+        package var rosterBytes = 2 << 20
         package var rosterGroups = 32
         /// UTF-8 bytes of an item's name or one of its groups.
         package var rosterNameBytes = 1_023
@@ -61,7 +63,7 @@ extension JackdawConfiguration {
         /// Addresses that one session's directed presence may reach.
         package var directedPresence = 1_000
         /// Unacknowledged stanzas that are kept for a session; beyond it the session ends.
-        package var unacknowledgedStanzas = 10_000
+        package var unacknowledgedStanzas = 25_000
         package var unacknowledgedBytes = 16 << 20
         package var accounts = 1_000_000
 
@@ -87,6 +89,7 @@ extension JackdawConfiguration.SMLimits {
     mutating func read(_ section: SectionReader) {
         section.integer("offline_messages", &offlineMessages, in: 0...1_000_000)
         section.integer("roster_items", &rosterItems, in: 0...1_000_000)
+        section.bytes("roster_bytes", &rosterBytes, in: 16 << 10...32 << 20)
         section.integer("roster_groups", &rosterGroups, in: 0...1_000)
         section.bytes("roster_name_bytes", &rosterNameBytes, in: 16...16 << 10)
         section.integer("blocked_addresses", &blockedAddresses, in: 0...1_000_000)

@@ -175,6 +175,12 @@ extension StreamManagement {
         return true
     }
 
+    /// Whether an `<a/>` with this `h` would acknowledge anything that is not acknowledged yet.
+    package func isNew(h: UInt32) -> Bool {
+        let step = UInt64(h &- UInt32(truncatingIfNeeded: acknowledged))
+        return phase == .on && step > 0 && step <= sent - acknowledged
+    }
+
     /// The client sent `<a/>`.
     package mutating func acknowledgementReceived(h: UInt32) -> AcknowledgementVerdict {
         guard phase == .on else { return .notEnabled }

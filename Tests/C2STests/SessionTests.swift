@@ -4,6 +4,7 @@ import ComponentLink
 import NIOCore
 import SASL
 import Testing
+import XML
 import XMPPCore
 
 @testable import C2S
@@ -358,5 +359,31 @@ import XMPPCore
         #expect(conversation.machine.takeUncharged(StreamElementFixture.element("iq", ["type": "get"])) == false)
         #expect(conversation.machine.takeUncharged(result) == true)
         #expect(conversation.machine.takeUncharged(result) == false)
+    }
+
+    /// XEP-0198 §4 lets a client acknowledge whenever it likes, as some do after every few stanzas.
+    @Test func `an acknowledgement of what was sent is free, asked for or not`() throws {
+        var conversation = Conversation()
+        try conversation.enable()
+        var out = ByteBuffer()
+        for number in 1...9 {
+            _ = conversation.machine.deliver(Stanza(kind: .presence), number: UInt64(number), into: &out)
+        }
+        for h in [3, 6, 9] {
+            let answer = StreamElement(
+                name: "a",
+                namespace: Namespace.streamManagement,
+                attributes: [TagAttribute(name: "h", value: "\(h)")]
+            )
+            #expect(conversation.machine.takeUncharged(answer) == true)
+            conversation.client("<a xmlns='urn:xmpp:sm:3' h='\(h)'/>")
+            #expect(conversation.machine.takeUncharged(answer) == false, "it says nothing new")
+        }
+        let tooHigh = StreamElement(
+            name: "a",
+            namespace: Namespace.streamManagement,
+            attributes: [TagAttribute(name: "h", value: "10")]
+        )
+        #expect(conversation.machine.takeUncharged(tooHigh) == false)
     }
 }

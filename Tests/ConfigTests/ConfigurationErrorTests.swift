@@ -99,6 +99,10 @@ import Testing
             "c2s:\n  limits:\n    stanza_bytes: 4MiB",
             "j.yml:3:19: c2s.limits.stanza_bytes: must not exceed half of router.limits.internal_stanza_bytes"
         ),
+        (
+            "sm:\n  limits:\n    roster_bytes: 3MiB",
+            "j.yml:3:19: sm.limits.roster_bytes: must not exceed half of router.limits.internal_stanza_bytes"
+        ),
     ])
     func mistakeIsNamedWithItsPlace(_ text: String, _ expected: String) {
         let lines = Self.lines(text)

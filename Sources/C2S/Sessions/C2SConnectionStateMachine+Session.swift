@@ -65,6 +65,10 @@ extension C2SConnectionStateMachine {
 
     /// Whether what arrived answers what we sent, and so is not charged to the client.
     mutating func takeUncharged(_ element: StreamElement) -> Bool {
+        if acknowledgesMore(element) {
+            uncharged = max(uncharged - 1, 0)
+            return true
+        }
         guard uncharged > 0 else { return false }
         let isAnswer: Bool
         switch element.name {
@@ -74,6 +78,13 @@ extension C2SConnectionStateMachine {
         }
         if isAnswer { uncharged -= 1 }
         return isAnswer
+    }
+
+    /// Whether it is an `<a/>` that tells something new, which a client may send unasked (XEP-0198 §4). There are no
+    /// more of these than stanzas that it was sent.
+    private func acknowledgesMore(_ element: StreamElement) -> Bool {
+        guard element.name == "a", element.namespace == Namespace.streamManagement else { return false }
+        return element["h"].flatMap { UInt32($0) }.map(management.isNew) ?? false
     }
 
     /// Something went to the client that it has to answer. What it owes is bounded.

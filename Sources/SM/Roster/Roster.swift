@@ -11,6 +11,8 @@ struct Roster {
     private(set) var version: Int64
     /// What tells its versions from those of a roster that the same address had before, or has in a backup.
     private let epoch: String
+    /// The bytes of all items as a client gets them; nil until somebody asked.
+    private var size: Int?
 
     init(_ rows: RosterRow, requests: [SubscriptionRequestRow]) {
         self.version = rows.version
@@ -71,15 +73,24 @@ struct Roster {
         items[contact] ?? RosterItem(contact: JID(contact), subscription: subscription(with: contact))
     }
 
+    /// The bytes of all items as a client gets them. To count them takes a while for a long roster, once.
+    mutating func encodedSize() -> Int {
+        let known = size ?? items.values.reduce(0) { $0 + $1.encodedSize }
+        size = known
+        return known
+    }
+
     mutating func put(_ item: RosterItem, version: Int64) {
         var item = item
         item.version = version
-        items[item.contact.bare] = item
+        let old = items.updateValue(item, forKey: item.contact.bare)
+        if let known = size { size = known + item.encodedSize - (old?.encodedSize ?? 0) }
         self.version = max(self.version, version)
     }
 
     mutating func remove(_ contact: BareJID, version: Int64) {
-        items[contact] = nil
+        let old = items.removeValue(forKey: contact)
+        if let known = size { size = known - (old?.encodedSize ?? 0) }
         self.version = max(self.version, version)
     }
 
@@ -97,5 +108,6 @@ struct Roster {
     /// The item's subscription, where nothing that a roster shows has changed.
     mutating func update(_ subscription: SubscriptionStateMachine, with contact: BareJID) {
         items[contact]?.subscription = subscription
+        size = nil
     }
 }

@@ -163,9 +163,14 @@ final class RosterChanges {
         }
     }
 
+    /// A change of the subscription alone always has room: its few bytes more are within what the link leaves.
     private func hasRoom(for item: RosterItem, in user: User) -> Bool {
-        user.roster.items[item.contact.bare] != nil
-            || user.roster.items.count < server.configuration.sm.limits.rosterItems
+        let limits = server.configuration.sm.limits
+        let old = user.roster.items[item.contact.bare]
+        if let old, old.name == item.name, old.groups == item.groups { return true }
+        guard old != nil || user.roster.items.count < limits.rosterItems else { return false }
+        let growth = item.encodedSize - (old?.encodedSize ?? 0)
+        return growth <= 0 || user.roster.encodedSize() + growth <= limits.rosterBytes
     }
 
     // MARK: - Pushes and presence

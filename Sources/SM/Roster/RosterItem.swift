@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import NIOCore
 import XML
 import XMPPCore
 
@@ -76,6 +77,13 @@ struct RosterItem: Hashable, Sendable {
             ],
             elements: groups.map { Element("group", Namespace.roster, text: $0) }
         )
+    }
+
+    /// The bytes of the element in a roster.
+    var encodedSize: Int {
+        var buffer = ByteBuffer()
+        element().write(to: &buffer, inheriting: Namespace.roster)
+        return buffer.readableBytes
     }
 
     /// The element `<item/>` that tells of a removed contact (RFC 6121 section 2.5.2).

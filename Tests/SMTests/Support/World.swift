@@ -21,7 +21,7 @@ final class World: LinkPort {
     var time: Int64 = 1_700_000_000_000_000
     /// What went to other domains.
     private(set) var outside: [String] = []
-    private(set) var said: [(message: SessionMessage, instance: String)] = []
+    var said: [(message: SessionMessage, instance: String)] = []
     private var made: SMServer?
     var isUp = true
     private var nameCounter = 0
@@ -125,7 +125,7 @@ final class World: LinkPort {
 
     /// What the router takes and the link holds, by default (`InstanceLink.Configuration`, `RouterLimits`).
     private static let queueBytes = 16 << 20
-    private static let stanzaBytes = 2 << 20
+    private static let stanzaBytes = 4 << 20
     /// Bytes that the link does not get rid of.
     var stuckBytes = 0
     /// Whether the link writes nothing: what is sent stays queued.
