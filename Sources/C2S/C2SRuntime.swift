@@ -107,15 +107,22 @@ final class C2SRuntime {
         lookTimer = loop.scheduleRepeatedTask(initialDelay: Self.lookInterval, delay: Self.lookInterval) { _ in
             runtime.value.hub.look(now: .now())
         }
-        let interval = TimeAmount(context.configuration.tls.reloadInterval)
-        certificateTimer = loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in
+        startCertificateClock(every: context.configuration.tls.reloadInterval)
+    }
+
+    private func startCertificateClock(every duration: Duration) {
+        certificateTimer?.cancel()
+        let interval = TimeAmount(duration)
+        let runtime = NIOLoopBound(self, eventLoop: context.eventLoop)
+        certificateTimer = context.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in
             runtime.value.reloadCertificates { try $0.reloadIfChanged() }
         }
     }
 
-    /// SIGHUP: everything but listeners, secrets and the database.
+    /// SIGHUP: everything but what `JackdawConfiguration.renewed` keeps.
     private func reload(_ configuration: JackdawConfiguration) {
         hub.reload(C2SConfiguration(configuration))
+        startCertificateClock(every: configuration.tls.reloadInterval)
         do {
             hub.tlsContexts = [
                 .startTLS: try TLSContext(server: configuration.tlsServer(alpn: [])),
@@ -161,7 +168,7 @@ final class C2SRuntime {
         lookTimer?.cancel()
         hub.drain()
         let loop = context.eventLoop
-        let deadline = NIODeadline.now() + TimeAmount(context.configuration.c2s.timeouts.drain)
+        let deadline = NIODeadline.now() + TimeAmount(hub.configuration.timeouts.drain)
         let drained = loop.makePromise(of: Void.self)
         let runtime = NIOLoopBound(self, eventLoop: loop)
         loop.scheduleRepeatedTask(initialDelay: .milliseconds(10), delay: .milliseconds(50)) { task in

@@ -9,6 +9,7 @@ import Synchronization
 /// What `DaemonRunner` gives an executable to build its services from.
 package final class DaemonContext: Sendable {
     package let instance: InstanceName
+    /// What the process was started with; SIGHUP tells those who asked (`onReload`) what is new.
     package let configuration: JackdawConfiguration
     /// The one loop of the process.
     package let eventLoop: any EventLoop
@@ -44,7 +45,8 @@ package final class DaemonContext: Sendable {
         self.epoch = String(UInt64.random(in: 0 ... .max), radix: 36)
     }
 
-    /// Registers what SIGHUP calls with the new, valid configuration, on the event loop.
+    /// Registers what SIGHUP calls, on the event loop, with the new, valid configuration as far as a running process
+    /// takes it (`JackdawConfiguration.renewed`).
     package func onReload(_ body: @escaping @Sendable (JackdawConfiguration) -> Void) {
         reloads.withLock { $0.append(body) }
     }

@@ -103,9 +103,13 @@ struct DaemonProcess {
         do throws(ConfigurationError) {
             let loaded = try ConfigurationFile.load(argument: arguments.configuration)
             settings.apply(loaded.configuration.log)
-            context.reload(loaded.configuration)
+            let renewal = context.configuration.renewed(by: loaded.configuration, for: arguments.instance.kind)
+            context.reload(renewal.configuration)
             Self.reloads(context, "taken").increment()
-            logger.notice("configuration read again; listeners and storage stay as they are")
+            logger.notice("configuration read again")
+            if !renewal.needsRestart.isEmpty {
+                logger.warning("needs a restart: \(renewal.needsRestart.joined(separator: ", "))")
+            }
         } catch {
             for line in error.lines { logger.error("configuration not taken over: \(line)") }
             Self.reloads(context, "refused").increment()

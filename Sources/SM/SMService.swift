@@ -123,9 +123,9 @@ struct SMService: Service {
             logger: context.logger,
             now: { WallClock.microseconds() }
         )
-        let iterations = context.configuration.sasl.iterations
-        let accounts = Accounts(server) { password in
-            context.threadPool.runIfActive(eventLoop: context.eventLoop) {
+        let accounts = Accounts(server) { [unowned server] password in
+            let iterations = server.configuration.sasl.iterations
+            return context.threadPool.runIfActive(eventLoop: context.eventLoop) {
                 try Accounts.credentials(of: password, iterations: iterations)
             }
         }

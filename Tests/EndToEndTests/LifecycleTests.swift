@@ -131,12 +131,14 @@ import Testing
         try LoneRouter.write(router.configuration + "log: {lvel: debug}\n", router.directory)
         router.child.send(signal: SIGHUP)
         try await router.awaitMetric(reloads: 0, refused: 1)
-        try LoneRouter.write(router.configuration + "log: {format: json}\n", router.directory)
+        let changed = router.configuration.replacing("http: {", with: "http: {connections: 3, ")
+        try LoneRouter.write(changed + "log: {format: json}\n", router.directory)
         router.child.send(signal: SIGHUP)
         try await router.awaitMetric(reloads: 1, refused: 1)
         let end = await router.stop()
         #expect(end.status == 0)
         #expect(end.log.contains("jackdaw.yml:3:7: unknown key 'log.lvel', did you mean 'level'?"), "\(end.log)")
+        #expect(end.log.contains("\"message\":\"needs a restart: http.connections\""), "\(end.log)")
         #expect(end.log.hasSuffix("\"message\":\"stopped\"}\n"), "\(end.log)")
     }
 }

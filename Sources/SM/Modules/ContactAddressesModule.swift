@@ -6,16 +6,16 @@ import XMPPCore
 
 /// XEP-0157: Contact Addresses for XMPP Services (1.1.1), a form (XEP-0128) in the server's disco#info.
 final class ContactAddressesModule: SMModule {
-    private let domains: [HostedDomain]
+    private unowned let server: SMServer
 
     init(_ server: SMServer) {
-        domains = server.configuration.domains
+        self.server = server
     }
 
     func forms(of entity: DiscoEntity) -> [Element] {
-        guard case .server(let domain) = entity, let hosted = domains.first(where: { $0.name == domain }) else {
-            return []
-        }
+        guard case .server(let domain) = entity,
+            let hosted = server.configuration.domains.first(where: { $0.name == domain })
+        else { return [] }
         let fields = hosted.contacts.fields
         guard !fields.isEmpty else { return [] }
         var form = Element("x", Namespace.dataForms, attributes: ["type": "result"])

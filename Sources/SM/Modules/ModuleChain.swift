@@ -6,7 +6,8 @@ import XMPPCore
 
 /// The modules in their order, indexed by what each wants to see.
 ///
-/// Confined to the server's event loop; made once at the start.
+/// Confined to the server's event loop; made at the start, and anew from the same modules when the configuration
+/// turns some of them off or on.
 struct ModuleChain {
     /// One row of the table.
     struct Entry: Sendable {
@@ -65,9 +66,17 @@ struct ModuleChain {
         account = Self.index(modules) { $0.accountNamespaces }
     }
 
-    /// The table's modules that the configuration does not turn off.
-    static func modules(for server: SMServer) -> [any SMModule] {
-        table.filter { entry in entry.key.map(server.configuration.sm.isEnabled) ?? true }.map { $0.make(server) }
+    /// A module and the name that turns it off.
+    typealias Made = (key: JackdawConfiguration.SMModule?, module: any SMModule)
+
+    /// The table's modules, those too that are off: they keep what they know until they are turned on.
+    static func makeModules(for server: SMServer) -> [Made] {
+        table.map { (key: $0.key, module: $0.make(server)) }
+    }
+
+    /// The chain of the modules that the configuration does not turn off.
+    init(_ modules: [Made], _ configuration: JackdawConfiguration.SM) {
+        self.init(modules.filter { $0.key.map(configuration.isEnabled) ?? true }.map(\.module))
     }
 
     func fromClient(_ passage: Passage, session: Session) -> Verdict {

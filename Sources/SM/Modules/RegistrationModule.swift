@@ -10,14 +10,13 @@ import XMPPCore
 /// logged in the change of the password and the removal of the account.
 final class RegistrationModule: SMModule {
     private unowned let server: SMServer
-    private let configuration: JackdawConfiguration.Registration
-    private var limiter: RegistrationLimiter
+    private var limiter = RegistrationLimiter()
 
     init(_ server: SMServer) {
         self.server = server
-        configuration = server.configuration.registration
-        limiter = RegistrationLimiter(configuration)
     }
+
+    private var configuration: JackdawConfiguration.Registration { server.configuration.registration }
 
     var serverNamespaces: [String] { [Namespace.register] }
     var accountNamespaces: [String] { [Namespace.register] }
@@ -76,7 +75,7 @@ final class RegistrationModule: SMModule {
         guard let user = try? BareJID(local: name, domain: request.domain) else { return completion(.jidMalformed) }
         if let error = fault(of: password) { return completion(error) }
         let second = server.now() / 1_000_000
-        guard limiter.admits(address: request.address, at: second) else {
+        guard limiter.admits(address: request.address, at: second, configuration) else {
             return completion(StanzaError(.resourceConstraint, type: .wait, text: "too many registrations"))
         }
         guard let accounts = server.accounts else { return completion(.databaseAway) }
@@ -176,27 +175,23 @@ final class RegistrationModule: SMModule {
 ///
 /// A pure value; times are seconds. Memory is bounded by the total of a period.
 struct RegistrationLimiter {
-    private let perAddress: Int
-    private let total: Int
-    private let period: Int64
     private var periodStart: Int64 = 0
     private var counts: [String: Int] = [:]
     private var sum = 0
 
-    init(_ configuration: JackdawConfiguration.Registration) {
-        perAddress = configuration.perAddress
-        total = configuration.total
-        period = max(1, configuration.period.components.seconds)
-    }
-
     /// Whether one more may be tried, which counts it.
-    mutating func admits(address: String, at second: Int64) -> Bool {
+    mutating func admits(
+        address: String,
+        at second: Int64,
+        _ limits: JackdawConfiguration.Registration
+    ) -> Bool {
+        let period = max(1, limits.period.components.seconds)
         if second >= periodStart + period {
             periodStart = second
             counts = [:]
             sum = 0
         }
-        guard sum < total, counts[address, default: 0] < perAddress else { return false }
+        guard sum < limits.total, counts[address, default: 0] < limits.perAddress else { return false }
         counts[address, default: 0] += 1
         sum += 1
         return true

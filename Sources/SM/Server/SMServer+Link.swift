@@ -12,7 +12,7 @@ extension SMServer {
         let known = instances.updateValue(instance, forKey: instance.name)
         if let known, known.epoch != instance.epoch { detachSessions(at: instance.name) }
         switch instance.kind {
-        case .internal: sendFeatures(to: instance.name)
+        case .internal: sendFeatures(of: hosted, to: instance.name)
         case .external: for module in chain.modules { module.component(instance.name, isAvailable: true) }
         }
     }
@@ -92,10 +92,10 @@ extension SMServer {
         passage.release()
     }
 
-    /// What SM adds to the stream features, for every C2S that comes.
-    func sendFeatures(to instance: String) {
+    /// What SM adds to the stream features, for every C2S that comes, and when it changes.
+    func sendFeatures(of domains: some Sequence<String>, to instance: String) {
         guard instance.hasPrefix("\(ComponentKind.c2s.rawValue)-") else { return }
-        for domain in hosted.sorted() {
+        for domain in domains.sorted() {
             let features = streamFeatures(for: domain)
             link.send(SessionMessage(.features(domain: domain, features)), to: instance)
         }

@@ -32,6 +32,7 @@ final class SMServer {
     var resumptionSeconds: UInt32 { UInt32(clamping: configuration.c2s.resumptionTime.components.seconds) }
 
     private(set) var chain = ModuleChain([])
+    private var modules: [ModuleChain.Made] = []
     /// The sessions by name.
     var sessions: [String: Session] = [:]
     /// The C2S instances of `<open/>`s whose user is being loaded, by the session's name.
@@ -81,14 +82,20 @@ final class SMServer {
     }
 
     /// Makes the modules and starts the timers; called once, before anything else.
-    func start(modules: [any SMModule]? = nil) {
-        chain = ModuleChain(modules ?? ModuleChain.modules(for: self))
+    func start() {
+        modules = ModuleChain.makeModules(for: self)
+        chain = ModuleChain(modules, configuration.sm)
         scheduleSweep()
     }
 
-    /// SIGHUP: limits and policies; domains and modules need a new start.
+    /// SIGHUP: everything but the names of the domains (`JackdawConfiguration.renewed`). What is turned off answers
+    /// and is announced no longer.
     func reload(_ configuration: JackdawConfiguration) {
+        let features = hosted.map { (domain: $0, bytes: streamFeatures(for: $0)) }
         self.configuration = configuration
+        chain = ModuleChain(modules, configuration.sm)
+        let changed = features.filter { streamFeatures(for: $0.domain) != $0.bytes }.map(\.domain)
+        for instance in instances.keys { sendFeatures(of: changed, to: instance) }
     }
 
     func stop() {
