@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import TestSupport
 import Testing
 import XML
 
@@ -117,7 +118,7 @@ import XML
     }
 
     @Test func `a wrong configuration is refused by check and by every process`() async throws {
-        let directory = try TemporaryDirectory.make(prefix: "jackdaw-config")
+        let directory = try TemporaryDirectory.make("config")
         defer { try? FileManager.default.removeItem(atPath: directory) }
         let file = "\(directory)/jackdaw.yml"
         try "c2s:\n  limits:\n    stanza_byte: 1\n".write(toFile: file, atomically: true, encoding: .utf8)

@@ -17,7 +17,7 @@ import Testing
         private let output: AsyncStream<String>
 
         init(_ extra: String = "") throws {
-            directory = try TemporaryDirectory.make(prefix: "jackdaw-router")
+            directory = try TemporaryDirectory.make("router")
             httpPort = try FreePort.next()
             let port = try FreePort.next()
             try FileManager.default.createDirectory(atPath: "\(directory)/secrets", withIntermediateDirectories: false)

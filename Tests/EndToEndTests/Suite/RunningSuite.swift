@@ -64,7 +64,7 @@ final class RunningSuite: Sendable {
     }
 
     private init(cluster: PrivateCluster) async throws {
-        directory = try TemporaryDirectory.make(prefix: "jackdaw-suite")
+        directory = try TemporaryDirectory.make("suite")
         self.cluster = cluster
         database = try cluster.makeDatabase()
         (clientPort, directTLSPort, componentPort) = try (FreePort.next(), FreePort.next(), FreePort.next())

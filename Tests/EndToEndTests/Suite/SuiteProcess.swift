@@ -81,16 +81,3 @@ final class SuiteProcess: Sendable {
         }
     }
 }
-
-/// A directory of one test run.
-enum TemporaryDirectory {
-    static func make(prefix: String) throws -> String {
-        let path = "/tmp/\(prefix)-\(UUID().uuidString.prefix(8).lowercased())"
-        try FileManager.default.createDirectory(
-            atPath: path,
-            withIntermediateDirectories: false,
-            attributes: [.posixPermissions: 0o700]
-        )
-        return path
-    }
-}
