@@ -134,6 +134,7 @@ extension JackdawConfiguration.Registration {
         section.boolean("account_removal", &accountRemoval)
         section.integer("per_address", &perAddress, in: 1...100_000)
         section.integer("total", &total, in: 1...1_000_000)
+        section.integer("failures_per_address", &failuresPerAddress, in: 1...100_000)
         section.duration("period", &period, in: .seconds(1) ... .seconds(7 * 86_400))
         section.integer("password_length_minimum", &passwordLengthMinimum, in: 1...256)
     }

@@ -157,7 +157,9 @@ extension JackdawConfiguration {
         package var perAddress = 3
         /// New accounts from all addresses together.
         package var total = 100
-        /// The time that `perAddress` and `total` count over.
+        /// Tries of one address that make no account; a name that is taken can be found out by trying.
+        package var failuresPerAddress = 20
+        /// The time that the three count over.
         package var period: Duration = .seconds(3_600)
         package var passwordLengthMinimum = 8
 

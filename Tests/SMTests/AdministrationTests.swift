@@ -83,6 +83,20 @@ import XMPPCore
         #expect(throws: AccountError.tooMany) { try work?.wait() }
     }
 
+    @Test("The password of an account that is there already is not derived")
+    func existing() throws {
+        var derived = 0
+        let loop = world.loop
+        let accounts = Accounts(world.server) { _ in
+            derived += 1
+            return loop.makeSucceededFuture([])
+        }
+        #expect(throws: AccountError.exists) { try accounts.create(World.bare("ann@localhost"), password: "x").wait() }
+        #expect(derived == 0)
+        try accounts.create(World.bare("bob@localhost"), password: "x").wait()
+        #expect(derived == 1)
+    }
+
     @Test("Sessions are listed and kicked; a kicked one cannot resume")
     func sessions() throws {
         let ann = TestClient.online(world, "ann@localhost", priority: 5, resume: true)

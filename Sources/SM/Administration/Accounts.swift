@@ -55,10 +55,13 @@ final class Accounts {
         guard isOurs(user) else { return server.eventLoop.makeFailedFuture(AccountError.badAddress) }
         let accounts = server.stores.accounts
         let limit = server.configuration.sm.limits.accounts
-        let derived = derive(password)
-        let work = accounts.count(domain: nil).assumeIsolated().flatMap { count in
-            count < limit ? derived : derived.eventLoop.makeFailedFuture(AccountError.tooMany)
-        }.flatMap { accounts.create(user, credentials: $0) }
+        // The password last: to derive it takes milliseconds of a thread.
+        let asked = accounts.exists(user).and(accounts.count(domain: nil)).flatMapThrowing { exists, count in
+            if exists { throw AccountError.exists }
+            guard count < limit else { throw AccountError.tooMany }
+        }
+        let work = asked.assumeIsolated().flatMap { self.derive(password) }
+            .flatMap { accounts.create(user, credentials: $0) }
         return Self.checked(work.nonisolated(), else: .exists)
     }
 

@@ -83,8 +83,8 @@ final class RegistrationModule: SMModule {
             switch result {
             case .success: completion(nil)
             case .failure(let error):
-                // What made no account is not counted.
-                self.limiter.withdraw(address: request.address)
+                let isOurFault = error as? AccountError ?? .databaseAway == .databaseAway
+                self.limiter.failed(address: request.address, counts: !isOurFault)
                 completion(Self.stanzaError(error))
             }
         }
@@ -171,12 +171,23 @@ final class RegistrationModule: SMModule {
     }
 }
 
-/// How many accounts strangers may make: from one address, and all together, in each period.
+/// How many accounts strangers may make, and how often they may fail: from one address, and all together, in each
+/// period.
 ///
-/// A pure value; times are seconds. Memory is bounded by the total of a period.
+/// A pure value; times are seconds. Memory is bounded by the number of addresses that it remembers.
 struct RegistrationLimiter {
+    /// What came from one address.
+    private struct Tally {
+        /// Accounts, and tries that are under way.
+        var made = 0
+        var failed = 0
+    }
+
+    /// Addresses that can be told apart in a period; more of them wait for the next one.
+    private static let addresses = 10_000
+
     private var periodStart: Int64 = 0
-    private var counts: [String: Int] = [:]
+    private var tallies: [String: Tally] = [:]
     private var sum = 0
 
     /// Whether one more may be tried, which counts it.
@@ -188,19 +199,25 @@ struct RegistrationLimiter {
         let period = max(1, limits.period.components.seconds)
         if second >= periodStart + period {
             periodStart = second
-            counts = [:]
+            tallies = [:]
             sum = 0
         }
-        guard sum < limits.total, counts[address, default: 0] < limits.perAddress else { return false }
-        counts[address, default: 0] += 1
+        guard tallies[address] != nil || tallies.count < Self.addresses else { return false }
+        let tally = tallies[address, default: Tally()]
+        guard sum < limits.total, tally.made < limits.perAddress, tally.failed < limits.failuresPerAddress else {
+            return false
+        }
+        tallies[address, default: Tally()].made += 1
         sum += 1
         return true
     }
 
-    /// The last one made no account.
-    mutating func withdraw(address: String) {
-        guard let count = counts[address], count > 0 else { return }
-        counts[address] = count - 1
+    /// One that was admitted made no account; `counts`: by the fault of who tried.
+    mutating func failed(address: String, counts: Bool) {
+        // The period may have ended meanwhile.
+        guard let tally = tallies[address], tally.made > 0 else { return }
+        tallies[address]?.made -= 1
         sum -= 1
+        if counts { tallies[address]?.failed += 1 }
     }
 }

@@ -15,22 +15,29 @@ import XMPPCore
     private let world = World(users: ["ann@localhost"]) {
         $0.registration.enabled = true
         $0.registration.perAddress = 2
+        $0.registration.failuresPerAddress = 3
         $0.domains[1].registration = false
     }
 
     private func register(
         _ name: String,
         _ password: String = "long enough",
-        domain: String = "localhost"
+        domain: String = "localhost",
+        address: String = "192.0.2.1"
     ) throws -> Stanza {
-        try send("<username>\(name)</username><password>\(password)</password>", domain: domain)
+        let fields = "<username>\(name)</username><password>\(password)</password>"
+        return try send(fields, domain: domain, address: address)
     }
 
-    private func send(_ fields: String, domain: String = "localhost") throws -> Stanza {
+    private func send(
+        _ fields: String,
+        domain: String = "localhost",
+        address: String = "192.0.2.1"
+    ) throws -> Stanza {
         let module = try #require(world.server.chain.module(RegistrationModule.self))
         let iq = try World.stanza("<iq type='set' id='r'><query xmlns='jabber:iq:register'>\(fields)</query></iq>")
         var answer: Stanza?
-        let request = SessionMessage.Register(request: "1", domain: domain, address: "192.0.2.1", iq: iq)
+        let request = SessionMessage.Register(request: "1", domain: domain, address: address, iq: iq)
         #expect(module.registration(request) { answer = $0 })
         world.loop.run()
         return try #require(answer)
@@ -65,15 +72,52 @@ import XMPPCore
         #expect(error.condition == .notAcceptable && error.type == .modify)
     }
 
-    @Test("One address makes so many accounts and no more, and what failed is not counted")
+    @Test("One address makes so many accounts and no more in a period")
     func limit() throws {
-        for _ in 0..<5 { #expect(try register("ann").stanzaError?.condition == .conflict) }
+        for _ in 0..<2 { #expect(try register("ann").stanzaError?.condition == .conflict) }
         #expect(try register("one").type == "result")
         #expect(try register("two").type == "result")
         let error = try #require(try register("three").stanzaError)
         #expect(error.condition == .resourceConstraint && error.type == .wait)
         world.advance(seconds: 3_600)
         #expect(try register("three").type == "result")
+    }
+
+    @Test("One address finds out so many taken names and no more, and what cost nothing is not counted")
+    func failures() throws {
+        for _ in 0..<5 { #expect(try register("dave", "short").stanzaError?.condition == .notAcceptable) }
+        for _ in 0..<3 { #expect(try register("ann").stanzaError?.condition == .conflict) }
+        for name in ["ann", "free"] {
+            let error = try #require(try register(name).stanzaError)
+            #expect(error.condition == .resourceConstraint && error.type == .wait)
+        }
+        #expect(try register("free", address: "192.0.2.2").type == "result")
+        world.advance(seconds: 3_600)
+        #expect(try register("ann").stanzaError?.condition == .conflict)
+    }
+
+    @Test("While the database is away a try is not counted")
+    func databaseAway() throws {
+        world.database.isAway = true
+        for _ in 0..<5 { #expect(try register("one").stanzaError?.type == .wait) }
+        world.database.isAway = false
+        #expect(try register("one").type == "result")
+    }
+
+    @Test("Tries that are under way count")
+    func underWay() throws {
+        world.database.isSlow = true
+        let module = try #require(world.server.chain.module(RegistrationModule.self))
+        var answers: [Stanza] = []
+        for number in 1...3 {
+            let iq = try World.stanza(
+                "<iq type='set' id='r'><query xmlns='jabber:iq:register'><username>user\(number)</username>"
+                    + "<password>long enough</password></query></iq>"
+            )
+            let request = SessionMessage.Register(request: "1", domain: "localhost", address: "192.0.2.1", iq: iq)
+            _ = module.registration(request) { answers.append($0) }
+        }
+        #expect(answers.map { $0.stanzaError?.condition } == [.resourceConstraint])
     }
 
     @Test("A user changes the own password, of no other account")
