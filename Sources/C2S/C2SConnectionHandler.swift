@@ -85,6 +85,7 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
             isDirectTLS: mode == .direct,
             sessionName: name,
             address: address.description,
+            network: address.network,
             jids: hub.jids
         )
         reader = StreamReader(

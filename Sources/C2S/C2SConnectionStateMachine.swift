@@ -124,6 +124,8 @@ struct C2SConnectionStateMachine {
     /// What the client owes because of what it was sent: answers that are not charged to it.
     var uncharged = 0
     let address: String
+    /// What limits count the client by: its address, or the prefix of an IPv6 one.
+    let network: String
     /// The addresses of stanzas that came lately, on all connections.
     let jids: JIDCache?
 
@@ -134,18 +136,21 @@ struct C2SConnectionStateMachine {
     ///   - isDirectTLS: TLS begins before the stream does (XEP-0368).
     ///   - sessionName: a fresh random name.
     ///   - address: the client's network address.
+    ///   - network: what limits count it by; nil: the address.
     ///   - jids: what connections on the same loop share.
     init(
         configuration: Configuration,
         isDirectTLS: Bool,
         sessionName: String,
         address: String,
+        network: String? = nil,
         jids: JIDCache? = nil
     ) {
         self.jids = jids
         self.configuration = configuration
         self.sessionName = sessionName
         self.address = address
+        self.network = network ?? address
         stage = .clear
         phase = isDirectTLS ? .handshaking : .header(.clear)
     }

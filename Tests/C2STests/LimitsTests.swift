@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Config
 import NIOCore
 import Testing
 
@@ -17,6 +18,20 @@ import Testing
     ])
     func `IPv4 counts by address and IPv6 by its prefix`(one: String, other: String, isSame: Bool) {
         #expect((Self.address(one) == Self.address(other)) == isSame)
+    }
+
+    /// SM counts registrations by it (XEP-0077), so a /64 is one address there too.
+    @Test(arguments: [
+        ("192.0.2.1", "192.0.2.1"), ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2::9", "2001:db8:1:2:0:0:0:0/64"), ("2001:db8:1:2:ffff::1", "2001:db8:1:2:0:0:0:0/64"),
+    ])
+    func `a registration is told with the network of its client`(address: String, network: String) throws {
+        let edge = try Edge { $0.registration.enabled = true }
+        let client = try edge.connect(.direct, from: address)
+        client.send(Conversation.header)
+        client.send("<iq type='get' id='r1'><query xmlns='jabber:iq:register'/></iq>")
+        let told = try #require(edge.takeSent().first)
+        #expect(told.contains("<register ") && told.contains(" address='\(network)'"), "\(told)")
     }
 
     @Test func `other prefixes can be set`() {

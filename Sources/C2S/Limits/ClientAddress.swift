@@ -9,6 +9,8 @@ struct ClientAddress: Hashable, CustomStringConvertible {
     private let low: UInt64
     /// The address as it was, for people.
     let description: String
+    /// What is equal for addresses that are: the address of IPv4, the prefix of IPv6.
+    let network: String
 
     static func == (left: ClientAddress, right: ClientAddress) -> Bool {
         left.high == right.high && left.low == right.low
@@ -34,6 +36,14 @@ struct ClientAddress: Hashable, CustomStringConvertible {
         self.low = low & Self.mask(bits: prefix - 64)
         let mapped = "::ffff:"
         description = isIPv4 && text.hasPrefix(mapped) ? String(text.dropFirst(mapped.count)) : text
+        network = isIPv4 ? description : Self.network(self.high, self.low, prefix)
+    }
+
+    private static func network(_ high: UInt64, _ low: UInt64, _ prefix: Int) -> String {
+        let groups = [high, low].flatMap { half in
+            [48, 32, 16, 0].map { String(half >> UInt64($0) & 0xFFFF, radix: 16) }
+        }
+        return "\(groups.joined(separator: ":"))/\(prefix)"
     }
 
     private static func mask(bits: Int) -> UInt64 {

@@ -147,7 +147,7 @@ extension C2SConnectionStateMachine {
         iq.lang = iq.lang ?? language
         phase = .waiting(.registration(request: id))
         let request = SessionMessage.Content.register(
-            SessionMessage.Register(request: id, domain: domain, address: address, iq: iq)
+            SessionMessage.Register(request: id, domain: domain, address: network, iq: iq)
         )
         pendingRequest = request
         return [.tellOwner(request)]
