@@ -76,7 +76,6 @@ extension ContactAddresses {
 
 extension JackdawConfiguration.Paths {
     mutating func read(_ section: SectionReader) {
-        section.path("state", &state)
         section.path("run", &run)
         section.path("certificates", &certificates)
         section.path("logs", &logs)

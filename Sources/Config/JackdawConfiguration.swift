@@ -72,9 +72,7 @@ package struct ContactAddresses: Sendable, Equatable {
 extension JackdawConfiguration {
     /// Where things are.
     package struct Paths: Sendable, Equatable {
-        /// What must survive: the private database cluster, logs.
-        package var state = "."
-        /// Sockets and files that name running processes; a short path.
+        /// Where the private database cluster has its socket; a short path.
         package var run = "run"
         /// Certificates and keys by domain, where a domain names none.
         package var certificates = "certificates"

@@ -32,8 +32,8 @@ struct ConfigCommand: AsyncParsableCommand {
             object(
                 "paths",
                 [
-                    ("state", .text(paths.state)), ("run", .text(paths.run)),
-                    ("certificates", .text(paths.certificates)), ("logs", .text(paths.logs)),
+                    ("run", .text(paths.run)), ("certificates", .text(paths.certificates)),
+                    ("logs", .text(paths.logs)),
                 ]
             ),
             JSONText.Member("router", .text(configuration.router.listen.description)),

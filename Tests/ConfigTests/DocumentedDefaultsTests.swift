@@ -46,7 +46,6 @@ import Testing
 
     @Test func emptyFileMeansTheDefaultsBesideIt() throws {
         let loaded = try ConfigurationFile.parse([], file: "x", directory: "/srv/jackdaw").configuration
-        #expect(loaded.paths.state == "/srv/jackdaw")
         #expect(loaded.paths.run == "/srv/jackdaw/run")
         #expect(loaded.secrets.c2s == "/srv/jackdaw/secrets/router-c2s")
         #expect(loaded.certificateFiles(for: HostedDomain()).certificate == "/srv/jackdaw/certificates/localhost.pem")

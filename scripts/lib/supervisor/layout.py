@@ -61,7 +61,9 @@ class Suite:
     @property
     def configuration(self) -> dict:
         if self._configuration is None:
-            self._configuration = self._read_configuration()
+            configuration = self._read_configuration()
+            self._check(configuration)
+            self._configuration = configuration
         return self._configuration
 
     def _read_configuration(self) -> dict:
@@ -74,6 +76,24 @@ class Suite:
         if answer.returncode != 0:
             raise Refusal(f"the configuration {self.configuration_file} cannot be used", 78)
         return json.loads(answer.stdout)
+
+    def _check(self, configuration: dict) -> None:
+        """Refuses what is good for processes that run by themselves, but not for those that we look after."""
+        run = configuration["paths"]["run"]
+        if configuration["private_database"] and os.path.realpath(run) != os.path.realpath(self.run):
+            raise Refusal(
+                f"paths.run is {run}, where the processes look for the database, but its socket is in {self.run}: "
+                f"remove paths.run from {self.configuration_file}, or stop the suite and set "
+                f"JACKDAW_STATE={self.state} JACKDAW_RUN={run} before each script",
+                78,
+            )
+        for component in COMPONENTS:
+            if configuration["http"].get(component) == 0:
+                raise Refusal(
+                    f"http.{component}_port is 0, any free port: the supervisor could not ask the process whether it "
+                    "is ready; give it a number",
+                    78,
+                )
 
     @property
     def log_directory(self) -> str:
@@ -120,8 +140,9 @@ class Suite:
         return chosen
 
     def http_port(self, instance: Instance) -> int | None:
+        """PostgreSQL has none."""
         base = self.configuration["http"].get(instance.component)
-        return base + instance.number - 1 if base else None
+        return None if base is None else base + instance.number - 1
 
 
 def warn(text: str) -> None:

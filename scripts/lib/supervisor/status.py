@@ -22,7 +22,7 @@ COLUMNS = ["process", "instance", "pid", "uptime", "connected", "sessions"]
 def fetch(suite: Suite, instance: Instance, path: str) -> tuple[int, str] | None:
     """Status and text of a page of an instance, or None when it does not answer."""
     port = suite.http_port(instance)
-    if not port:
+    if port is None:
         return None
     address = suite.configuration["http"]["address"]
     host = f"[{address}]" if ":" in address else address
