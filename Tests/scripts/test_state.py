@@ -96,24 +96,50 @@ class BackupTests(unittest.TestCase):
 
 
 class DomainTests(unittest.TestCase):
+    def setUp(self):
+        self.suite = Suite()
+        self.addCleanup(self.suite.remove)
+        self.suite.start()
+        self.configuration = self.suite.state / "jackdaw.yml"
+        self.before = self.configuration.read_text(encoding="utf-8")
+
+    def names(self, certificate: str) -> str:
+        path = self.suite.state / "certificates" / certificate
+        command = ["openssl", "x509", "-in", path, "-noout", "-ext", "subjectAltName"]
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout
+
     def test_another_domain_gets_a_certificate_and_the_rest_of_the_file_stays(self):
-        suite = Suite()
-        self.addCleanup(suite.remove)
-        suite.start()
-        configuration = suite.state / "jackdaw.yml"
-        before = configuration.read_text(encoding="utf-8")
-        words = suite.call("set-domain", "Chat.Example.org").stdout
+        words = self.suite.call("set-domain", "Chat.Example.org").stdout
         self.assertIn("The suite was restarted", words)
         self.assertEqual(
-            configuration.read_text(encoding="utf-8"), before.replace("- name: 'localhost'", "- name: 'chat.example.org'")
+            self.configuration.read_text(encoding="utf-8"),
+            self.before.replace("- name: 'localhost'", "- name: 'chat.example.org'"),
         )
-        certificate = suite.state / "certificates" / "chat.example.org.pem"
-        names = subprocess.run(
-            ["openssl", "x509", "-in", certificate, "-noout", "-ext", "subjectAltName"], check=True,
-            stdout=subprocess.PIPE, encoding="utf-8",
-        ).stdout
-        self.assertIn("DNS:chat.example.org", names)
-        self.assertNotEqual(suite.call("set-domain", "no domain", check=False).returncode, 0)
+        self.assertIn("DNS:chat.example.org", self.names("chat.example.org.pem"))
+
+        # The two spellings of an internationalised name are one.
+        for spelling in ("xn--mller-kva.example", "MÜLLER.example"):
+            words = self.suite.call("set-domain", spelling).stdout
+            self.assertIn("The domain is müller.example now", words)
+            self.assertIn("- name: 'müller.example'", self.configuration.read_text(encoding="utf-8"))
+            self.assertIn("DNS:xn--mller-kva.example", self.names("xn--mller-kva.example.pem"))
+
+    def test_what_is_no_domain_or_has_no_certificate_changes_nothing(self):
+        pids = self.suite.pids()
+        for name in ("no domain", "my_host", "a'b", ""):
+            refused = self.suite.call("set-domain", name, check=False)
+            self.assertNotEqual(refused.returncode, 0, name)
+            self.assertIn("nothing was changed", refused.stdout)
+        half = self.suite.state / "certificates" / "half.example.pem"
+        half.write_text("an authority's\n", encoding="ascii")
+        refused = self.suite.call("set-domain", "half.example", check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn(f"{half} is there", refused.stdout)
+        self.assertIn("nothing was changed", refused.stdout)
+        self.assertEqual(half.read_text(encoding="ascii"), "an authority's\n")
+        self.assertEqual(self.configuration.read_text(encoding="utf-8"), self.before)
+        self.assertFalse((self.suite.state / "jackdaw.yml.new").exists())
+        self.assertEqual(self.suite.pids(), pids)
 
 
 class PlaceTests(unittest.TestCase):
