@@ -141,6 +141,18 @@ class DomainTests(unittest.TestCase):
         self.assertFalse((self.suite.state / "jackdaw.yml.new").exists())
         self.assertEqual(self.suite.pids(), pids)
 
+    def test_the_files_of_the_former_domain_do_not_stay_with_the_new_one(self):
+        own = "    certificate: /etc/old/chain.pem\n    registration: true\n    key: /etc/old/key.pem\n"
+        second = "  - name: 'second.example'\n    certificate: /etc/second/chain.pem\n    key: /etc/second/key.pem\n"
+        text = self.before.replace("  - name: 'localhost'\n", f"  - name: 'localhost'\n{own}{second}")
+        self.configuration.write_text(text, encoding="utf-8")
+        words = self.suite.call("set-domain", "chat.example.org").stdout
+        self.assertIn("chat.example.org.pem", words)
+        self.assertIn("/etc/old/chain.pem", words)
+        after = self.configuration.read_text(encoding="utf-8")
+        commented = "    # certificate: /etc/old/chain.pem\n    registration: true\n    # key: /etc/old/key.pem\n"
+        self.assertIn(f"  - name: 'chat.example.org'\n{commented}{second}", after)
+
 
 class PlaceTests(unittest.TestCase):
     @unittest.skipUnless(IS_ROOT, "needs root")
