@@ -6,12 +6,13 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
 import unittest
 
-from suite import DUMMIES, IS_ROOT, ROOT, Suite, free_port_range
+from suite import DUMMIES, IS_ROOT, ROOT, Suite, free_port_range, until
 
 # Inside a mount namespace, so that /var/lib/jackdaw and /run/jackdaw of this machine are not touched.
 PRIVATE = """
@@ -86,6 +87,27 @@ class BackupTests(unittest.TestCase):
         after = self.suite.sql("select roster_epoch from users")
         self.assertEqual(len(after), 8)
         self.assertNotEqual(after, before)
+
+    def test_an_interrupted_command_leaves_no_cluster_behind(self):
+        self.suite.call("supervisor", "stop")
+        socket = self.suite.runtime / ".s.PGSQL.5432"
+        script = f". {self.suite.state}/lib/database.sh; with_cluster {self.suite.state} {self.suite.runtime} sleep 600"
+        as_owner = ["setpriv", "--reuid=jackdaw", "--regid=jackdaw", "--init-groups", "--"] if IS_ROOT else []
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # bash ignores interrupts of a child in the background, so it is a session of its own.
+            process = subprocess.Popen(
+                [*as_owner, "bash", "-euc", script], cwd="/", start_new_session=True, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+            until(socket.exists, "the start of the cluster")
+            until(lambda: subprocess.run(["pgrep", "-s", str(process.pid), "-x", "sleep"],
+                                         stdout=subprocess.DEVNULL, check=False).returncode == 0, "the command")
+            os.killpg(process.pid, number)
+            process.communicate(timeout=60)
+            self.assertNotEqual(process.returncode, 0)
+            self.assertFalse(socket.exists(), number)
+        self.suite.start()
+        self.assertTrue(self.suite.status()["sm-1"]["connected"])
 
     def test_what_is_no_backup_changes_nothing(self):
         self.file.write_text("no archive\n", encoding="ascii")

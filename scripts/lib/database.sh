@@ -57,18 +57,32 @@ psql_as_superuser() {
 
 # Runs a command with the cluster up, and stops it again if it was down.
 with_cluster() {
-    local state=$1 run=$2 programs code=0
+    local state=$1 run=$2
     shift 2
     if cluster_is_running "$run"; then
         "$@"
-        return
+    else
+        with_cluster_of_ours "$state" "$run" "$@"
     fi
+}
+
+# A subshell: its exit, also by a signal, stops the cluster, which nobody else would find.
+with_cluster_of_ours() (
+    state=$1 run=$2
+    shift 2
     programs=$(postgresql_programs "$state")
+    trap 'stop_cluster "$programs" "$state"' EXIT
     "$programs/pg_ctl" --pgdata="$state/postgresql" --wait --silent --log="$state/log/postgresql.log" \
         --options="-c listen_addresses='' -c unix_socket_directories=$(printf '%q' "\"$run\"")" start
-    "$@" || code=$?
-    "$programs/pg_ctl" --pgdata="$state/postgresql" --wait --silent --mode=fast stop
-    return "$code"
+    "$@"
+)
+
+# Keeps the exit code, and is not interrupted again.
+stop_cluster() {
+    local code=$?
+    trap '' INT TERM HUP
+    [ ! -e "$2/postgresql/postmaster.pid" ] || "$1/pg_ctl" --pgdata="$2/postgresql" --wait --silent --mode=fast stop
+    exit "$code"
 }
 
 make_roles() {
