@@ -2,7 +2,8 @@
 
 package import NIOCore
 
-/// The commands that a process answers to `jackdawctl` (`docs/administration.md`); every process answers `status`.
+/// The commands that a process answers to `jackdawctl` (`docs/administration.md`). Every process answers `status`, and
+/// `echo`, which says only that what came before it was read.
 ///
 /// Confined to its event loop.
 package final class AdminResponder {
@@ -18,6 +19,7 @@ package final class AdminResponder {
         self.register("status") { _ in
             eventLoop.makeSucceededFuture([status().map { AdminField($0.name, $0.value) }])
         }
+        self.register("echo") { _ in eventLoop.makeSucceededFuture([]) }
     }
 
     /// Sets what carries out `command`.

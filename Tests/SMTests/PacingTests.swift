@@ -149,6 +149,42 @@ import XMPPCore
         #expect(world.database.spool(bobJID).isEmpty)
     }
 
+    @Test("A C2S that reads nothing for a while holds up its own sessions, not the link, and gets all of it later")
+    func slowC2S() throws {
+        world.connect("c2s-2.jackdaw.internal")
+        world.silentInstances = [World.c2s]
+        let ann = TestClient(world, "ann@localhost", resource: "one", instance: "c2s-2.jackdaw.internal")
+        ann.send("<presence/>")
+        let clients = (0..<40).map { TestClient.online(world, "bob@localhost", resource: "r\($0)", resume: true) }
+        for client in clients { _ = client.take() }
+        chat(ann, 500_000, "1")
+        turn(20)
+        #expect(world.sentBytes(to: World.c2s) < 5 << 20)
+        ann.send("<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>")
+        #expect(try ann.stanzas().last?.id == "p")
+        world.silentInstances = []
+        turn(20)
+        for client in clients { #expect(try received(client).count == 1) }
+    }
+
+    @Test("A C2S that is gone while it owes an echo owes none when it is back")
+    func lostEcho() throws {
+        world.silentInstances = [World.c2s]
+        let ann = TestClient.online(world, "ann@localhost", resume: true)
+        let clients = (0..<20).map { TestClient.online(world, "bob@localhost", resource: "r\($0)", resume: true) }
+        for client in clients { _ = client.take() }
+        chat(ann, 500_000, "1")
+        turn(20)
+        let before = try clients.map { try received($0).count }
+        #expect(before.contains(0) && before.contains(1))
+        world.disconnect(World.c2s)
+        world.silentInstances = []
+        world.connect(World.c2s, epoch: "e2")
+        for client in clients { client.resume(h: UInt32(client.last ?? 0)) }
+        turn(20)
+        for (client, count) in zip(clients, before) { #expect(try received(client).count == 1 - count) }
+    }
+
     @Test("What waits when a client enables stream management is numbered from 1, after it")
     func enableWhileWaiting() throws {
         let ann = TestClient.online(world, "ann@localhost", resume: true)

@@ -18,6 +18,9 @@ protocol LinkPort: AnyObject {
     func send(_ stanza: Stanza, number: UInt64?, by route: SessionRoute) -> Bool
     /// The name of this instance on the link.
     var instanceName: String { get }
+    /// A question to an instance; `echo` is all that SM asks.
+    @discardableResult
+    func send(_ request: AdminRequest, to instance: String) -> Bool
     /// Bytes that wait to be written; a link whose queue is full is reset.
     var queuedBytes: Int { get }
 }

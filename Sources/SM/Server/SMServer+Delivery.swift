@@ -116,7 +116,7 @@ extension SMServer {
 
     /// False when the outbox is full.
     private func append(_ outgoing: Outgoing, _ delivery: DeliveryID?, to session: Session) -> Bool {
-        let isHeld = isLinkBusy
+        let isHeld = isLinkBusy || session.flow.isBusy
         let isKept = isHeld || session.outbox.isCounting || delivery != nil
         let outgoing = isKept ? outgoing.compacted() : outgoing
         let size = outgoing.encodedSize
@@ -160,6 +160,8 @@ extension SMServer {
             ]
         )
         link.send(outgoing.stanza, number: number, by: session.route(from: link.instanceName))
+        session.flow.add(outgoing.encodedSize)
+        if session.flow.isEchoDue { askForEcho(session.flow) }
     }
 
     private func endOverflowing(_ session: Session) {

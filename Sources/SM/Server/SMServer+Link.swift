@@ -10,7 +10,10 @@ extension SMServer {
     /// An instance or component is bound, or changed.
     func instanceAvailable(_ instance: LinkInstance) {
         let known = instances.updateValue(instance, forKey: instance.name)
-        if let known, known.epoch != instance.epoch { detachSessions(at: instance.name) }
+        if let known, known.epoch != instance.epoch {
+            detachSessions(at: instance.name)
+            resetFlow(of: instance.name)
+        }
         switch instance.kind {
         case .internal: sendFeatures(of: hosted, to: instance.name)
         case .external: for module in chain.modules { module.component(instance.name, isAvailable: true) }
@@ -20,7 +23,9 @@ extension SMServer {
     func instanceUnavailable(_ instance: LinkInstance) {
         guard instances.removeValue(forKey: instance.name) != nil else { return }
         switch instance.kind {
-        case .internal: detachSessions(at: instance.name)
+        case .internal:
+            detachSessions(at: instance.name)
+            resetFlow(of: instance.name)
         case .external: for module in chain.modules { module.component(instance.name, isAvailable: false) }
         }
     }
@@ -31,6 +36,7 @@ extension SMServer {
         instances = [:]
         opening = [:]
         for session in Array(sessions.values) where session.isAttached { detach(session) }
+        for name in Array(flows.keys) { resetFlow(of: name) }
         failOutside()
         for component in external {
             for module in chain.modules { module.component(component.name, isAvailable: false) }

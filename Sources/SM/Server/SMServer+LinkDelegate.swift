@@ -17,6 +17,9 @@ extension SMServer: InstanceLinkDelegate {
         returned(message, to: instance)
     }
     func link(_ link: InstanceLink, received stanza: Stanza) { received(stanza) }
+    func link(_ link: InstanceLink, received response: AdminResponse, from instance: String) {
+        received(response, from: instance)
+    }
     func linkReadComplete(_ link: InstanceLink) { sendReports() }
     func link(_ link: InstanceLink, down failure: LinkFailure) {
         whenLinkChanged(false)

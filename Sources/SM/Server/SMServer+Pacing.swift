@@ -8,9 +8,9 @@ import XMPPCore
 /// How fast stanzas leave the server: no faster than its link to the router writes, since a link whose queue is full
 /// is reset, and then every client loses its connection.
 ///
-/// A stanza goes out at once while the link is not busy and nothing waits before it. Else it waits: in the outbox of
-/// its session, or for other domains in `outside`. One drain empties all of these in turn, a slice of each, as the link
-/// writes. Each has a bound of its own: a session whose outbox is full ends, what does not fit into `outside` is
+/// A stanza goes out at once while the link is not busy, its C2S reads (`InstanceFlow`) and nothing waits before it.
+/// Else it waits: in the outbox of its session, or for other domains in `outside`. One drain empties all of these in
+/// turn, a slice of each, as the link writes. Each has a bound of its own: a session whose outbox is full ends, what does not fit into `outside` is
 /// refused.
 extension SMServer {
     /// Above so many bytes on the link nothing is added to it; a quarter of what it holds.
@@ -78,8 +78,12 @@ extension SMServer {
                 if hadOutside { continue }
                 return
             }
-            session.isPaced = false
-            sendSlice(of: session)
+            if session.flow.isBusy {
+                session.flow.stall(session)
+            } else {
+                session.isPaced = false
+                sendSlice(of: session)
+            }
         }
         if !paced.isEmpty || !outside.isEmpty { schedulePacing() }
     }
@@ -105,6 +109,47 @@ extension SMServer {
             passage.release()
         }
         return true
+    }
+}
+
+// MARK: - What a C2S has read
+
+extension SMServer {
+    /// The flow to a C2S; a new one when it was reset.
+    func flow(of instance: String) -> InstanceFlow {
+        if let flow = flows[instance] { return flow }
+        let flow = InstanceFlow(instance: instance)
+        flows[instance] = flow
+        return flow
+    }
+
+    func askForEcho(_ flow: InstanceFlow) {
+        let id = nextRequestID()
+        flow.ask(id: id)
+        link.send(AdminRequest(id: id, command: "echo"), to: flow.instance)
+    }
+
+    /// An instance answered: it has read what was sent before the question.
+    func received(_ response: AdminResponse, from instance: String) {
+        guard let flow = flows[instance] else { return }
+        flow.echoed(id: response.id)
+        if flow.isEchoDue { askForEcho(flow) }
+        if !flow.isBusy { resume(flow) }
+    }
+
+    /// The instance is gone, or is not the one that it was: what it did not read is nobody's to wait for. Its sessions
+    /// are broken by now.
+    func resetFlow(of instance: String) {
+        guard let flow = flows.removeValue(forKey: instance) else { return }
+        flow.end()
+        resume(flow)
+    }
+
+    private func resume(_ flow: InstanceFlow) {
+        let stalled = flow.takeStalled()
+        guard !stalled.isEmpty else { return }
+        paced.append(contentsOf: stalled)
+        sendPaced()
     }
 }
 

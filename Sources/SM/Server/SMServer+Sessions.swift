@@ -74,7 +74,7 @@ extension SMServer {
             name: name,
             jid: jid,
             user: user,
-            instance: instance,
+            flow: flow(of: instance),
             connection: Session.Connection(address: open.address, tls: open.tls, mechanism: open.mechanism),
             opened: now(),
             outbox: SessionOutbox(
@@ -157,7 +157,7 @@ extension SMServer {
         session.expiry?.cancel()
         session.expiry = nil
         session.attach += 1
-        session.instance = instance
+        session.flow = flow(of: instance)
         session.state = .attached
         let resumed = SessionMessage.Resumed(
             session: session.name,

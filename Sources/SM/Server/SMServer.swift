@@ -46,6 +46,8 @@ final class SMServer {
     var reportIsScheduled = false
     /// Sessions whose outbox waits for the link, in the order of their turns.
     var paced: Deque<Session> = []
+    /// How far each C2S has read, by its name.
+    var flows: [String: InstanceFlow] = [:]
     /// What waits for the link and is for domains that are not ours.
     var outside = PassageQueue()
     var isPacingScheduled = false

@@ -54,8 +54,9 @@ final class Session {
     /// When it was opened, in microseconds since 1970.
     let opened: Int64
 
-    /// The C2S instance that has its connection.
-    var instance: String { didSet { route = nil } }
+    /// The C2S instance that has its connection, and how far that one has read.
+    var instance: String { flow.instance }
+    var flow: InstanceFlow { didSet { route = nil } }
     /// How often it was attached, from 1.
     var attach: UInt64 = 1 { didSet { route = nil } }
     /// How wrappers about it begin, once one was sent.
@@ -94,7 +95,7 @@ final class Session {
         name: String,
         jid: JID,
         user: User,
-        instance: String,
+        flow: InstanceFlow,
         connection: Connection,
         opened: Int64,
         outbox: SessionOutbox<Outgoing>
@@ -102,7 +103,7 @@ final class Session {
         self.name = name
         self.jid = jid
         self.user = user
-        self.instance = instance
+        self.flow = flow
         self.address = connection.address
         self.tls = connection.tls
         self.mechanism = connection.mechanism

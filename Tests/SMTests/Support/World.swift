@@ -119,6 +119,9 @@ final class World: LinkPort {
         String(buffer: SpoolCodec.encode(stanza))
     }
 
+    /// The bytes of all that was said to an instance.
+    func sentBytes(to instance: String) -> Int { sentTo[instance, default: 0] }
+
     // MARK: - LinkPort
 
     var instanceName: String { "sm-1.jackdaw.internal" }
@@ -136,6 +139,12 @@ final class World: LinkPort {
     private(set) var resets = 0
     private(set) var oversized = 0
     private var unwritten = 0
+    private var sentTo: [String: Int] = [:]
+    /// Instances that read nothing, and so echo nothing.
+    var silentInstances: Set<String> = [] {
+        didSet { answerEchoes() }
+    }
+    private var echoes: [(id: String, instance: String)] = []
 
     var queuedBytes: Int { stuckBytes + unwritten }
 
@@ -163,8 +172,22 @@ final class World: LinkPort {
         var size = 200
         if case .stanza(let stanza, _, _) = message.content { size += stanza.encodedSize }
         guard carry(size) else { return false }
+        sentTo[instance, default: 0] += size
         said.append((message, instance))
         return true
+    }
+
+    func send(_ request: AdminRequest, to instance: String) -> Bool {
+        guard carry(200) else { return false }
+        echoes.append((request.id, instance))
+        loop.execute { self.answerEchoes() }
+        return true
+    }
+
+    private func answerEchoes() {
+        let due = echoes.filter { !silentInstances.contains($0.instance) }
+        echoes.removeAll { !silentInstances.contains($0.instance) }
+        for echo in due { server.received(AdminResponse(id: echo.id), from: echo.instance) }
     }
 
     /// What was said to the connection since the last call.
