@@ -29,6 +29,13 @@ extension JackdawConfiguration {
     /// well below what C2S holds for it.
     package var sessionWindow: Int { c2s.limits.outputBytes / 4 }
 
+    /// About the largest stanza that SM sends; the rest of what the router takes is for the wrapper and for escapes in
+    /// the stanza's start tag.
+    package var largestStanza: Int { router.limits.internalStanzaBytes / 4 * 3 }
+
+    /// The bytes of a list that is kept for a user and sent as one stanza: the roster, the block list.
+    package var listBytes: Int { largestStanza / 8 * 7 }
+
     /// Whether the suite runs its own PostgreSQL cluster.
     package var hasPrivateDatabase: Bool { database.url == nil }
 

@@ -58,14 +58,32 @@ extension JackdawConfiguration {
         if c2s.limits.stanzaBytesBeforeLogin > c2s.limits.stanzaBytes {
             issues.report(at: "c2s.limits.stanza_bytes_before_login", "must not exceed stanza_bytes")
         }
-        // A wrapper, a stamped `from` and escapes make a stanza longer on its way.
-        let limited = [
-            ("router.limits.stanza_bytes", router.limits.stanzaBytes),
-            ("c2s.limits.stanza_bytes", c2s.limits.stanzaBytes),
-            ("sm.limits.roster_bytes", sm.limits.rosterBytes),
-        ]
-        for (key, bytes) in limited where bytes > router.limits.internalStanzaBytes / 2 {
-            issues.report(at: key, "must not exceed half of router.limits.internal_stanza_bytes")
+        validateStanzaBytes(issues)
+    }
+
+    /// A stanza larger than `internal_stanza_bytes` ends the stream of the process that sends it.
+    private func validateStanzaBytes(_ issues: IssueCollector) {
+        let most = router.limits.internalStanzaBytes
+        let name = "router.limits.internal_stanza_bytes"
+        // A wrapper, a stamped `from` and escapes make a stanza longer on the way to the SM.
+        if c2s.limits.stanzaBytes > most / 2 {
+            issues.report(at: "c2s.limits.stanza_bytes", "must not exceed half of \(name)")
+        }
+        if router.limits.stanzaBytes > most / 2 {
+            issues.report(at: "router.limits.stanza_bytes", "must not exceed half of \(name)")
+        }
+        if sm.limits.rosterBytes > most / 2 {
+            issues.report(at: "sm.limits.roster_bytes", "must not exceed half of \(name)")
+        }
+        // The values of a start tag are escaped anew: `"` becomes `&quot;`.
+        if c2s.limits.tagBytes > most / 32 {
+            issues.report(at: "c2s.limits.tag_bytes", "must not exceed 1/32 of \(name)")
+        }
+        if c2s.limits.outputBytes < most {
+            issues.report(at: "c2s.limits.output_bytes", "must be at least \(name)")
+        }
+        if most > router.limits.queueBytes / 4 {
+            issues.report(at: name, "must not exceed a quarter of queue_bytes")
         }
     }
 

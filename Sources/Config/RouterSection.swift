@@ -69,9 +69,10 @@ extension JackdawConfiguration.Router {
 
 extension JackdawConfiguration.RouterLimits {
     mutating func read(_ section: SectionReader) {
-        section.bytes("queue_bytes", &queueBytes, in: 1 << 20...1 << 30)
+        // What our processes hold back at and read at most (4 MiB each) fits into a queue.
+        section.bytes("queue_bytes", &queueBytes, in: 8 << 20...1 << 30)
         section.bytes("queue_high_water", &queueHighWater, in: 64 << 10...1 << 30)
-        section.bytes("internal_stanza_bytes", &internalStanzaBytes, in: 64 << 10...64 << 20)
+        section.bytes("internal_stanza_bytes", &internalStanzaBytes, in: 64 << 10...4 << 20)
         section.bytes("stanza_bytes", &stanzaBytes, in: 10_000...16 << 20)
         section.bytes("stanza_bytes_before_handshake", &stanzaBytesBeforeHandshake, in: 1 << 10...1 << 20)
         section.integer("depth", &depth, in: 8...1_000)

@@ -103,6 +103,22 @@ import Testing
             "sm:\n  limits:\n    roster_bytes: 3MiB",
             "j.yml:3:19: sm.limits.roster_bytes: must not exceed half of router.limits.internal_stanza_bytes"
         ),
+        (
+            "router:\n  limits:\n    stanza_bytes: 3MiB",
+            "j.yml:3:19: router.limits.stanza_bytes: must not exceed half of router.limits.internal_stanza_bytes"
+        ),
+        (
+            "c2s:\n  limits:\n    tag_bytes: 256KiB",
+            "j.yml:3:16: c2s.limits.tag_bytes: must not exceed 1/32 of router.limits.internal_stanza_bytes"
+        ),
+        (
+            "c2s:\n  limits:\n    output_bytes: 1MiB",
+            "j.yml:3:19: c2s.limits.output_bytes: must be at least router.limits.internal_stanza_bytes"
+        ),
+        (
+            "router:\n  limits:\n    queue_bytes: 8MiB\n    internal_stanza_bytes: 3MiB",
+            "j.yml:4:28: router.limits.internal_stanza_bytes: must not exceed a quarter of queue_bytes"
+        ),
     ])
     func mistakeIsNamedWithItsPlace(_ text: String, _ expected: String) {
         let lines = Self.lines(text)

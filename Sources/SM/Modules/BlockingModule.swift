@@ -64,7 +64,9 @@ final class BlockingModule: SMModule {
         guard let jids = Self.addresses(in: request) else { return .error(.jidMalformed) }
         guard !jids.isEmpty else { return .error(.badRequest) }
         let new = jids.filter { !user.blocklist.jids.contains($0) && $0.bare != user.jid }
-        guard user.blocklist.jids.count + new.count <= server.configuration.sm.limits.blockedAddresses else {
+        guard user.blocklist.jids.count + new.count <= server.configuration.sm.limits.blockedAddresses,
+            user.blocklist.bytes + Blocklist.bytes(of: new) <= server.configuration.listBytes
+        else {
             return .error(StanzaError(.resourceConstraint, type: .cancel))
         }
         server.whenStored(passage, server.stores.blocklist.add(new.map(\.description), to: user.jid)) { _ in

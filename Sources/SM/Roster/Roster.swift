@@ -11,8 +11,8 @@ struct Roster {
     private(set) var version: Int64
     /// What tells its versions from those of a roster that the same address had before, or has in a backup.
     private let epoch: String
-    /// The bytes of all items as a client gets them; nil until somebody asked.
-    private var size: Int?
+    /// About the bytes of all items' elements.
+    private(set) var bytes = 0
 
     init(_ rows: RosterRow, requests: [SubscriptionRequestRow]) {
         self.version = rows.version
@@ -22,6 +22,7 @@ struct Roster {
         for row in rows.items {
             guard let item = RosterItem(row, isRequested: asking.contains(row.contact)) else { continue }
             items[item.contact.bare] = item
+            bytes += item.encodedSize
         }
     }
 
@@ -73,26 +74,22 @@ struct Roster {
         items[contact] ?? RosterItem(contact: JID(contact), subscription: subscription(with: contact))
     }
 
-    /// The bytes of all items as a client gets them. To count them takes a while for a long roster, once.
-    mutating func encodedSize() -> Int {
-        let known = size ?? items.values.reduce(0) { $0 + $1.encodedSize }
-        size = known
-        return known
-    }
-
     mutating func put(_ item: RosterItem, version: Int64) {
         var item = item
         item.version = version
-        let old = items.updateValue(item, forKey: item.contact.bare)
-        if let known = size { size = known + item.encodedSize - (old?.encodedSize ?? 0) }
+        bytes += item.encodedSize - size(of: item.contact.bare)
+        items[item.contact.bare] = item
         self.version = max(self.version, version)
     }
 
     mutating func remove(_ contact: BareJID, version: Int64) {
-        let old = items.removeValue(forKey: contact)
-        if let known = size { size = known - (old?.encodedSize ?? 0) }
+        bytes -= size(of: contact)
+        items[contact] = nil
         self.version = max(self.version, version)
     }
+
+    /// What the contact's item has of `bytes`.
+    func size(of contact: BareJID) -> Int { items[contact]?.encodedSize ?? 0 }
 
     /// Remembers a request, or the subscription that changed without an item.
     mutating func putRequest(_ request: SubscriptionRequestRow) {

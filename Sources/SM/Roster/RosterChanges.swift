@@ -170,7 +170,7 @@ final class RosterChanges {
         if let old, old.name == item.name, old.groups == item.groups { return true }
         guard old != nil || user.roster.items.count < limits.rosterItems else { return false }
         let growth = item.encodedSize - (old?.encodedSize ?? 0)
-        return growth <= 0 || user.roster.encodedSize() + growth <= limits.rosterBytes
+        return growth <= 0 || user.roster.bytes + growth <= limits.rosterBytes
     }
 
     // MARK: - Pushes and presence

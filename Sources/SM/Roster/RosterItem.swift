@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import NIOCore
 import XML
 import XMPPCore
 
@@ -62,6 +61,15 @@ struct RosterItem: Hashable, Sendable {
         )
     }
 
+    /// About how many bytes its element has.
+    var encodedSize: Int {
+        var size = EncodedSize.item + EncodedSize.of(contact.description)
+        if let name { size += 8 + EncodedSize.of(name) }
+        if subscription.state.isPendingOut { size += 16 }
+        if subscription.isApproved { size += 16 }
+        return groups.reduce(size) { $0 + 15 + EncodedSize.of($1) }
+    }
+
     /// The element `<item/>` of `jabber:iq:roster`. A request of the contact does not show in it.
     func element() -> Element {
         let state = subscription.state
@@ -77,13 +85,6 @@ struct RosterItem: Hashable, Sendable {
             ],
             elements: groups.map { Element("group", Namespace.roster, text: $0) }
         )
-    }
-
-    /// The bytes of the element in a roster.
-    var encodedSize: Int {
-        var buffer = ByteBuffer()
-        element().write(to: &buffer, inheriting: Namespace.roster)
-        return buffer.readableBytes
     }
 
     /// The element `<item/>` that tells of a removed contact (RFC 6121 section 2.5.2).

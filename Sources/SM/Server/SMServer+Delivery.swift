@@ -120,6 +120,10 @@ extension SMServer {
         let isKept = isHeld || session.outbox.isCounting || delivery != nil
         let outgoing = isKept ? outgoing.compacted() : outgoing
         let size = outgoing.encodedSize
+        guard size <= configuration.largestStanza else {
+            refuse(outgoing.stanza, for: session)
+            return true
+        }
         switch session.outbox.append(outgoing, delivery: delivery, size: size, isHeld: isHeld) {
         case .send(let number): tell(session, outgoing, number)
         case .sendUnnumbered: tell(session, outgoing, nil)
@@ -129,6 +133,20 @@ extension SMServer {
         metrics.stanzasOut.increment()
         pingIfSilent(session)
         return true
+    }
+
+    /// A stanza that no router would take; it would end our stream, and with it every session. The edges and the
+    /// limits of what is kept see to it that there is none.
+    private func refuse(_ stanza: Stanza, for session: Session) {
+        logger.error("a stanza is too large for the link", metadata: ["jid": "\(session.jid)"])
+        let error = StanzaError(.resourceConstraint, type: .cancel, text: "the answer is too large")
+        if stanza.kind == .iq, stanza.type == "result" {
+            var answer = Stanza(kind: .iq, to: stanza.to, from: stanza.from, type: "error", id: stanza.id)
+            answer.append(error.element())
+            send(answer, to: session)
+        } else if let answer = stanza.error(StanzaError(.policyViolation, text: "the stanza is too large")) {
+            route(answer)
+        }
     }
 
     /// How much a client without XEP-0198 may get before it is asked for a sign of life.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ComponentLink
+import Config
 import DequeModule
 import NIOCore
 import XMPPCore
@@ -37,6 +38,9 @@ extension SMServer {
 
     /// For a domain that is not ours. The stanza is in custody until the link takes it.
     func sendOutside(_ passage: Passage) {
+        guard passage.stanza.encodedSize <= configuration.largestStanza else {
+            return replyError(to: passage, StanzaError(.policyViolation, text: "the stanza is too large"))
+        }
         if outside.isEmpty, !isLinkBusy {
             if !link.send(passage.stanza) { replyError(to: passage, StanzaError(.remoteServerTimeout, type: .wait)) }
             return
