@@ -137,23 +137,21 @@ struct UserCommand: AsyncParsableCommand {
 }
 
 extension AdminClient {
-    /// Asks for a list page by page, since an answer has a bound; `key` is the field that the pages go by.
+    /// Asks for a list page by page, since an answer has a bound; `key` is the field that the pages go by. The last
+    /// page is an empty one.
     func pages(
         _ instance: String,
         _ command: String,
         _ arguments: [AdminField],
         key: String
     ) async throws -> [[AdminField]] {
-        let limit = 500
         var rows: [[AdminField]] = []
         var after: String?
         while true {
-            var request = arguments + [AdminField("limit", String(limit))]
-            if let after { request.append(AdminField("after", after)) }
-            let page = try await ask(instance, command, request)
+            let page = try await ask(instance, command, arguments + (after.map { [AdminField("after", $0)] } ?? []))
             rows += page
             let last = page.last?.first { $0.name == key }?.value
-            guard page.count >= limit, let last, last != after else { return rows }
+            guard let last, last != after else { return rows }
             after = last
         }
     }

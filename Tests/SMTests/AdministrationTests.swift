@@ -115,6 +115,30 @@ import XMPPCore
         #expect(ann.resumeFailed == .some(nil))
     }
 
+    @Test("Sessions are listed by pages that end by their bytes, in order, up to an empty one")
+    func sessionPages() throws {
+        let long = String(repeating: "r", count: 900)
+        for user in 0..<15 {
+            world.add("u\(user)@localhost")
+            for number in 0..<40 { _ = TestClient(world, "u\(user)@localhost", resource: "\(long)\(number)") }
+        }
+        var listed: [String] = []
+        var pages = 0
+        while true {
+            let after: KeyValuePairs<String, String> = listed.last.map { ["after": $0] } ?? [:]
+            let page = try ask("session-list", after).rows
+            guard !page.isEmpty else { break }
+            pages += 1
+            let bytes = page.reduce(0) { sum, row in row.reduce(sum) { $0 + $1.name.utf8.count + $1.value.utf8.count } }
+            #expect(bytes <= 256 << 10)
+            listed += page.compactMap { field("jid", $0) }
+        }
+        #expect(pages > 2)
+        #expect(listed.count == 600)
+        #expect(listed == listed.sorted())
+        #expect(Set(listed).count == 600)
+    }
+
     @Test("Users are listed by pages")
     func pages() throws {
         for name in ["bob", "carol"] { world.add("\(name)@localhost") }

@@ -15,6 +15,7 @@ final class AdministrationCommands {
     private unowned let server: SMServer
     private let accounts: Accounts
     private static let pageLimit = 500
+    private static let pageBytes = 256 << 10
 
     init(_ server: SMServer, _ accounts: Accounts) {
         self.server = server
@@ -73,13 +74,15 @@ final class AdministrationCommands {
         let rows = server.stores.accounts.list(domain: domain, after: after, limit: Self.limit(of: request))
         let table = server.users
         return rows.assumeIsolated().map { rows in
-            rows.map { row in
-                [
-                    AdminField("user", row.user.description),
-                    AdminField("created", DateTime.format(epochSeconds: row.created / 1_000_000)),
-                    AdminField("sessions", String(table[row.user]?.sessions.count ?? 0)),
-                ]
-            }
+            self.page(
+                rows.lazy.map { row in
+                    [
+                        AdminField("user", row.user.description),
+                        AdminField("created", DateTime.format(epochSeconds: row.created / 1_000_000)),
+                        AdminField("sessions", String(table[row.user]?.sessions.count ?? 0)),
+                    ]
+                }
+            )
         }.nonisolated().flatMapErrorThrowing { _ in throw Self.databaseAway }
     }
 
@@ -88,17 +91,35 @@ final class AdministrationCommands {
     private func sessionList(_ request: AdminRequest) throws(Failure) -> Rows {
         let user = try Self.address("user", of: request)?.bare
         let after = request["after"] ?? ""
-        let chosen = server.sessions.values.filter { user == nil || $0.user.jid == user }
-            .map { (jid: $0.jid.description, session: $0) }
-            .filter { $0.jid > after }
-            .sorted { $0.jid < $1.jid }
-        let rows = chosen.prefix(Self.limit(of: request)).map { Self.row($0.session, $0.jid) }
-        return server.eventLoop.makeSucceededFuture(rows)
+        let limit = Self.limit(of: request)
+        let chosen =
+            if let user {
+                Self.first(limit, of: server.users[user]?.sessions ?? [], after: after)
+            } else {
+                Self.first(limit, of: server.sessions.values, after: after)
+            }
+        return server.eventLoop.makeSucceededFuture(page(chosen.lazy.map(Self.row)))
     }
 
-    private static func row(_ session: Session, _ jid: String) -> [AdminField] {
+    /// The first sessions behind an address, in the order of addresses: one pass, in which few are sorted.
+    private static func first(_ limit: Int, of sessions: some Sequence<Session>, after: String) -> [Session] {
+        var chosen: [Session] = []
+        var bound: String?
+        let isBefore = { (left: Session, right: Session) in left.jidText < right.jidText }
+        for session in sessions where session.jidText > after {
+            if let bound, session.jidText >= bound { continue }
+            chosen.append(session)
+            guard chosen.count >= 2 * limit else { continue }
+            chosen.sort(by: isBefore)
+            chosen.removeLast(chosen.count - limit)
+            bound = chosen.last?.jidText
+        }
+        return Array(chosen.sorted(by: isBefore).prefix(limit))
+    }
+
+    private static func row(_ session: Session) -> [AdminField] {
         [
-            AdminField("jid", jid),
+            AdminField("jid", session.jidText),
             AdminField("instance", InstanceName(routerName: session.instance)?.description ?? session.instance),
             AdminField("state", session.isAttached ? "attached" : "detached"),
             AdminField("since", DateTime.format(epochSeconds: session.opened / 1_000_000)),
@@ -145,6 +166,19 @@ final class AdministrationCommands {
             throw Failure("jid-malformed", "'\(text)' is not an account; it has the form name@domain")
         }
         return jid.bare
+    }
+
+    /// As many rows as one answer carries, one at least; the next page begins behind them.
+    private func page(_ rows: some Sequence<[AdminField]>) -> [[AdminField]] {
+        let most = min(Self.pageBytes, server.configuration.largestStanza / 2)
+        var page: [[AdminField]] = []
+        var bytes = 0
+        for row in rows {
+            bytes += row.reduce(11) { $0 + 24 + $1.name.utf8.count + EncodedSize.of($1.value) }
+            guard page.isEmpty || bytes <= most else { break }
+            page.append(row)
+        }
+        return page
     }
 
     private static func limit(of request: AdminRequest) -> Int {

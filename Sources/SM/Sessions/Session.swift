@@ -47,6 +47,8 @@ final class Session {
     /// 128 random bits, made by the C2S that took the login.
     let name: String
     let jid: JID
+    /// The address as text, which lists are ordered by.
+    let jidText: String
     let user: User
     let address: String
     let tls: String
@@ -102,6 +104,7 @@ final class Session {
     ) {
         self.name = name
         self.jid = jid
+        self.jidText = jid.description
         self.user = user
         self.flow = flow
         self.address = connection.address
