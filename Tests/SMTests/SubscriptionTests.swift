@@ -2,6 +2,7 @@
 
 import ComponentLink
 import Config
+import NIOCore
 import NIOEmbedded
 import Testing
 import XML
@@ -109,6 +110,53 @@ import XMPPCore
         let again = TestClient(world, "bob@localhost", resource: "one")
         again.send("<presence/>")
         #expect(again.take().filter { $0.contains("subscribe") }.isEmpty)
+    }
+
+    @Test("Of a large request only the bare question is kept and told")
+    func largeRequest() throws {
+        let status = String(repeating: "x", count: 100_000)
+        for id in ["", "id='\(String(repeating: "i", count: 20_000))'"] {
+            try world.fromOutside(
+                "<presence \(id) from='c\(id.count)@far.example/x' to='bob@localhost' type='subscribe'>"
+                    + "<status>\(id.isEmpty ? status : "short")</status></presence>"
+            )
+        }
+        let rows = world.database.accounts[World.bare("bob@localhost")]?.requests.values.map { $0 } ?? []
+        #expect(rows.count == 2)
+        #expect(rows.allSatisfy { $0.stanza.readableBytes < 1_000 })
+        let bob = TestClient(world, "bob@localhost", resource: "one")
+        bob.send("<presence/>")
+        let requests = try bob.stanzas().filter { $0.type == "subscribe" }
+        #expect(requests.count == 2)
+        #expect(requests.allSatisfy { $0.from?.domain == "far.example" && $0.payload.readableBytes == 0 })
+    }
+
+    @Test("Requests that wait have a bound in bytes: beyond it who asks is told to wait")
+    func manyRequests() throws {
+        let status = String(repeating: "x", count: 3_000)
+        for number in 0..<500 {
+            try world.fromOutside(
+                "<presence from='c\(number)@far.example' to='bob@localhost' type='subscribe'>"
+                    + "<status>\(status)</status></presence>"
+            )
+        }
+        let rows = world.database.accounts[World.bare("bob@localhost")]?.requests ?? [:]
+        #expect(rows.values.reduce(0) { $0 + $1.stanza.readableBytes } <= 1 << 20)
+        let errors = try world.takeOutside().map { try World.stanza($0).stanzaError }
+        #expect(errors.count == 500 - rows.count)
+        #expect(errors.allSatisfy { $0?.condition == .resourceConstraint && $0?.type == .wait })
+        let bob = TestClient(world, "bob@localhost", resource: "one")
+        bob.send("<presence/>")
+        var told = try bob.stanzas()
+        // They are more than a client gets before it gives a sign of life.
+        let ping = try #require(told.first { $0.kind == .iq }?.id)
+        bob.send("<iq type='result' to='localhost' id='\(ping)'/>")
+        told += try bob.stanzas()
+        #expect(told.count { $0.type == "subscribe" } == rows.count)
+        bob.send("<presence to='c1@far.example' type='unsubscribed'/>")
+        bob.send("<presence to='c2@far.example' type='unsubscribed'/>")
+        try world.fromOutside("<presence from='new@far.example' to='bob@localhost' type='subscribe'/>")
+        #expect(try bob.stanzas().contains { $0.from?.local == "new" })
     }
 
     @Test("A request that waits shows in no roster")

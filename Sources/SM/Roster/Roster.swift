@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import NIOCore
 import XMPPCore
 
 /// A user's roster in memory, and the subscription requests that wait for an answer (RFC 6121 §2, §3.1.3).
@@ -7,6 +8,8 @@ struct Roster {
     private(set) var items: [BareJID: RosterItem] = [:]
     /// The requests of contacts, in the order of their arrival.
     private(set) var requests: [SubscriptionRequestRow] = []
+    /// The bytes of the requests' stanzas.
+    private(set) var requestBytes = 0
     /// Raised by each change of an item.
     private(set) var version: Int64
     /// What tells its versions from those of a roster that the same address had before, or has in a backup.
@@ -18,6 +21,7 @@ struct Roster {
         self.version = rows.version
         self.epoch = rows.epoch
         self.requests = requests
+        self.requestBytes = requests.reduce(0) { $0 + $1.stanza.readableBytes }
         let asking = Set(requests.map(\.contact))
         for row in rows.items {
             guard let item = RosterItem(row, isRequested: asking.contains(row.contact)) else { continue }
@@ -65,7 +69,8 @@ struct Roster {
     /// The subscription with a contact, who need not be in the roster.
     func subscription(with contact: BareJID) -> SubscriptionStateMachine {
         if let item = items[contact] { return item.subscription }
-        let isRequested = requests.contains { $0.contact == contact.description }
+        let text = contact.description
+        let isRequested = requests.contains { $0.contact == text }
         return SubscriptionStateMachine(state: isRequested ? .nonePendingIn : .none)
     }
 
@@ -93,13 +98,18 @@ struct Roster {
 
     /// Remembers a request, or the subscription that changed without an item.
     mutating func putRequest(_ request: SubscriptionRequestRow) {
-        requests.removeAll { $0.contact == request.contact }
+        removeRequest(request.contact)
         requests.append(request)
+        requestBytes += request.stanza.readableBytes
     }
 
     mutating func removeRequest(of contact: BareJID) {
-        let text = contact.description
-        requests.removeAll { $0.contact == text }
+        removeRequest(contact.description)
+    }
+
+    private mutating func removeRequest(_ contact: String) {
+        guard let index = requests.firstIndex(where: { $0.contact == contact }) else { return }
+        requestBytes -= requests.remove(at: index).stanza.readableBytes
     }
 
     /// The item's subscription, where nothing that a roster shows has changed.

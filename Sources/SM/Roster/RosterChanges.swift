@@ -86,9 +86,7 @@ final class RosterChanges {
     ) {
         var subscription = user.roster.subscription(with: contact)
         let outcome = subscription.received(type)
-        var delivered = stanza
-        delivered.to = user.address
-        delivered.from = JID(contact)
+        let delivered = Self.withinBound(stanza, from: contact, to: user)
         let request = SubscriptionRequestRow(
             contact: contact.description,
             stanza: SpoolCodec.encode(delivered),
@@ -102,6 +100,25 @@ final class RosterChanges {
             self.tellPresence(outcome.presence, to: contact, from: user)
             completion(nil)
         }
+    }
+
+    /// What a stranger may put into a request, which is kept and told at each login; of a larger one the bare question
+    /// is left.
+    private static let requestBytes = 4 << 10
+    /// All the requests that wait for a user.
+    private static let allRequestsBytes = 1 << 20
+
+    private static func withinBound(_ stanza: Stanza, from contact: BareJID, to user: User) -> Stanza {
+        var bounded = stanza
+        if stanza.encodedSize > requestBytes { bounded = Stanza(kind: .presence, type: stanza.type) }
+        bounded.to = user.address
+        bounded.from = JID(contact)
+        return bounded
+    }
+
+    private func hasRoom(for request: SubscriptionRequestRow, in user: User) -> Bool {
+        user.roster.requests.count < server.configuration.sm.limits.rosterItems
+            && user.roster.requestBytes + request.stanza.readableBytes <= Self.allRequestsBytes
     }
 
     /// §3.1.3: a request goes to available resources; what it became goes to interested ones.
@@ -131,9 +148,7 @@ final class RosterChanges {
         switch outcome.request {
         case .keep: break
         case .store:
-            guard let request, user.roster.requests.count < server.configuration.sm.limits.rosterItems else {
-                return completion(.overloaded)
-            }
+            guard let request, hasRoom(for: request, in: user) else { return completion(.overloaded) }
             changes.append(.putRequest(request))
         case .drop: changes.append(.removeRequest(contact: contact.description))
         }

@@ -26,6 +26,10 @@ final class FakeDatabase {
     var accounts: [BareJID: Account] = [:]
     var isAway = false
     var isSlow = false
+    /// Whether a removal is done and its answer lost.
+    var losesRemovals = false
+    /// How much may wait while it is slow.
+    var queueLength = Int.max
     /// How often a user was loaded.
     var loads: [BareJID: Int] = [:]
     /// The bytes of the largest page of the spool that was read.
@@ -63,6 +67,7 @@ final class FakeDatabase {
     func run<Value: Sendable>(_ body: @escaping () -> Value) -> EventLoopFuture<Value> {
         if isAway { return eventLoop.makeFailedFuture(DatabaseError.unavailable) }
         guard isSlow else { return eventLoop.makeSucceededFuture(body()) }
+        if waiting.count >= queueLength { return eventLoop.makeFailedFuture(DatabaseError.overloaded) }
         let promise = eventLoop.makePromise(of: Value.self)
         waiting.append { [self] in
             if isAway { promise.fail(DatabaseError.unavailable) } else { promise.succeed(body()) }
@@ -96,7 +101,8 @@ extension FakeDatabase: AccountStorage {
         run { [self] in change(user) { $0.credentials = credentials } != nil }
     }
     func remove(_ user: BareJID) -> EventLoopFuture<Bool> {
-        run { [self] in accounts.removeValue(forKey: user) != nil }
+        let removed = run { [self] in accounts.removeValue(forKey: user) != nil }
+        return losesRemovals ? eventLoop.makeFailedFuture(DatabaseError.unavailable) : removed
     }
     func exists(_ user: BareJID) -> EventLoopFuture<Bool> {
         loads[user, default: 0] += 1
