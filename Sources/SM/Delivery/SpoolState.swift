@@ -37,5 +37,7 @@ struct SpoolState {
     /// Messages that lost their session while the database was away: in memory until it is back.
     var homeless: [Outgoing] = []
 
-    var isIdle: Bool { reading == .idle && waiting.isEmpty && writes == 0 && homeless.isEmpty }
+    var isIdle: Bool {
+        reading == .idle && waiting.isEmpty && writes == 0 && homeless.isEmpty && doomed.isEmpty
+    }
 }

@@ -84,14 +84,27 @@ extension SMServer {
         }
     }
 
-    /// The client has these: their rows go. Those that could not be deleted go with the next ones.
+    /// Tries again to delete what could not be deleted; called by a timer.
+    func deleteDoomed() {
+        let due = doomed
+        doomed = []
+        for user in due.compactMap({ users[$0] }) where !user.spool.doomed.isEmpty && !user.isRemoved {
+            deleteFromSpool([], of: user)
+        }
+    }
+
+    /// The client has these: their rows go. Those that could not be deleted go with the next ones, or are tried again by
+    /// the timer; the user stays in memory until then, so that they are not read again.
     func deleteFromSpool(_ rows: [Int64], of user: User) {
         user.spool.doomed.formUnion(rows)
         let doomed = Array(user.spool.doomed)
         user.spool.writes += 1
         stores.spool.delete(doomed, of: user.jid).assumeIsolated().whenComplete { result in
             user.spool.writes -= 1
-            if case .success = result { user.spool.doomed.subtract(doomed) }
+            switch result {
+            case .success: user.spool.doomed.subtract(doomed)
+            case .failure: self.doomed.insert(user.jid)
+            }
             self.users.noteIfIdle(user)
         }
     }

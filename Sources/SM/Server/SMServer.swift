@@ -53,6 +53,8 @@ final class SMServer {
     var isPacingScheduled = false
     /// Users with messages that could not be written yet.
     var homeless: Set<BareJID> = []
+    /// Users with rows that could not be deleted yet.
+    var doomed: Set<BareJID> = []
     /// IQ requests of the server itself.
     var requests: [String: PendingRequest] = [:]
     /// For XEP-0077 and administrators; set right after the server is made.
@@ -126,6 +128,7 @@ final class SMServer {
     private func sweep() {
         users.sweep()
         rewriteHomeless()
+        deleteDoomed()
         graves.forget(before: now())
         metrics.users.set(users.count)
     }

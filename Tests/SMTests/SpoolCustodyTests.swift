@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Config
+import NIOCore
+import NIOEmbedded
+import Testing
+import XML
+import XMPPCore
+
+@testable import SM
+
+/// What becomes of rows and messages when the database is away, or the process stops.
+@Suite struct SpoolCustodyTests {
+    private let world = World(users: ["ann@localhost", "bob@localhost"])
+    private let bobJID = World.bare("bob@localhost")
+
+    private func chat(_ from: TestClient, _ text: String, _ more: String = "") {
+        from.send("<message to='bob@localhost' type='chat'><body>\(text)</body>\(more)</message>")
+    }
+
+    /// bob has got a message that waited, and acknowledges it while the database is away.
+    private func acknowledgeDuringOutage() {
+        let ann = TestClient.online(world, "ann@localhost")
+        chat(ann, "one")
+        let bob = TestClient(world, "bob@localhost", resource: "one")
+        bob.enable()
+        bob.send("<presence/>")
+        #expect(bodies(bob.take()) == ["one"])
+        world.database.isAway = true
+        bob.acknowledge(UInt32(bob.last ?? 0))
+        bob.close()
+        #expect(world.database.spool(bobJID).count == 1)
+    }
+
+    @Test("A row whose deletion failed is deleted when the database is back, however long that takes")
+    func deletedLater() {
+        acknowledgeDuringOutage()
+        world.advance(seconds: 60)
+        world.database.isAway = false
+        world.advance(seconds: 6)
+        #expect(world.database.spool(bobJID).isEmpty)
+        world.advance(seconds: 60)
+        #expect(world.server.users[bobJID] == nil)
+    }
+
+    @Test("A user who comes back before the row is deleted does not get it again")
+    func notAgain() {
+        acknowledgeDuringOutage()
+        world.advance(seconds: 60)
+        world.database.isAway = false
+        let bob = TestClient(world, "bob@localhost", resource: "one")
+        bob.send("<presence/>")
+        #expect(bodies(bob.take()).isEmpty)
+    }
+}
