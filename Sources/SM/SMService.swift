@@ -76,7 +76,7 @@ struct SMService: Service {
         context.readiness.unmet("router", reason: "stopping")
         let parts = parts
         try await context.eventLoop.flatSubmit { parts.value.link.stop() }.get()
-        try await context.eventLoop.flatSubmit { parts.value.server.shutdown() }.get()
+        _ = try await context.eventLoop.flatSubmit { parts.value.server.shutdown() }.get()
         try await context.eventLoop.flatSubmit { parts.value.database.shutdown() }.get()
     }
 

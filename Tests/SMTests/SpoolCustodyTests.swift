@@ -52,4 +52,51 @@ import XMPPCore
         bob.send("<presence/>")
         #expect(bodies(bob.take()).isEmpty)
     }
+
+    @Test("A row whose deletion failed is deleted when the process stops")
+    func deletedAtStop() {
+        acknowledgeDuringOutage()
+        world.database.isAway = false
+        _ = world.server.shutdown()
+        world.loop.run()
+        #expect(world.database.spool(bobJID).isEmpty)
+    }
+
+    @Test("At the stop more is written than the database takes at once, and what waited for the spool as well")
+    func stop() throws {
+        let ann = TestClient.online(world, "ann@localhost")
+        let bob = TestClient.online(world, "bob@localhost", resume: true)
+        for number in 0..<500 { chat(ann, "\(number)") }
+        bob.detach()
+        // Another session begins to read the spool, and what comes meanwhile waits for that.
+        world.database.isSlow = true
+        let other = TestClient(world, "bob@localhost", resource: "other")
+        other.send("<presence/>")
+        chat(ann, "waiting")
+        #expect(world.server.users[bobJID]?.spool.waiting.count == 1)
+        world.database.queueLength = 120
+        let stopped = world.server.shutdown()
+        var isStopped = false
+        stopped.assumeIsolated().whenComplete { _ in isStopped = true }
+        for _ in 0..<50 {
+            world.database.answer()
+            world.loop.advanceTime(by: .milliseconds(100))
+        }
+        #expect(isStopped)
+        let spool = bodies(world.database.spool(bobJID))
+        #expect(spool.count == 501)
+        #expect(Set(spool).count == 501)
+    }
+
+    @Test("A stop while the database is away ends, and says what is lost")
+    func stopDuringOutage() throws {
+        let ann = TestClient.online(world, "ann@localhost")
+        _ = TestClient.online(world, "bob@localhost", resume: true)
+        for number in 0..<500 { chat(ann, "\(number)") }
+        world.database.isAway = true
+        var lost: Int?
+        world.server.shutdown().assumeIsolated().whenSuccess { lost = $0 }
+        world.loop.advanceTime(by: .seconds(1))
+        #expect(lost == 500)
+    }
 }

@@ -51,7 +51,7 @@ extension SMServer {
             if let error = outgoing.stanza.error(.serviceUnavailable) { route(error) }
             return
         }
-        append(Self.entry(outgoing, for: user), for: user, quota: Int(Int32.max)) { result in
+        append(SpoolEntry(outgoing, for: user.jid), for: user, quota: .max) { result in
             guard case .failure = result, !user.isRemoved else { return }
             user.spool.homeless.append(outgoing)
             self.homeless.insert(user.jid)
@@ -107,34 +107,6 @@ extension SMServer {
             }
             self.users.noteIfIdle(user)
         }
-    }
-
-    /// The process stops, its link has ended: what no client acknowledged and no row holds is written. Contacts are
-    /// told nothing.
-    func shutdown() -> EventLoopFuture<Void> {
-        stop()
-        var writes: [EventLoopFuture<SpoolOutcome>] = []
-        for user in users.all where !user.isRemoved && configuration.sm.isEnabled(.offline) {
-            var left = user.spool.homeless
-            user.spool.homeless = []
-            for session in user.sessions {
-                for entry in session.outbox.removeAll() {
-                    guard let delivery = entry.delivery else { continue }
-                    if case .orphaned(row: nil) = user.ledger.released(delivery) { left.append(entry.payload) }
-                }
-            }
-            writes += left.map { stores.spool.append(Self.entry($0, for: user), quota: Int(Int32.max)) }
-        }
-        return EventLoopFuture.andAllComplete(writes, on: eventLoop)
-    }
-
-    private static func entry(_ outgoing: Outgoing, for user: User) -> SpoolEntry {
-        SpoolEntry(
-            user: user.jid,
-            stableID: outgoing.stableID,
-            stored: outgoing.received,
-            stanza: SpoolCodec.encode(outgoing.stanza)
-        )
     }
 
     // MARK: - Reading
@@ -280,5 +252,16 @@ extension SMServer {
             deliverMessage(passage, to: user)
             passage.release()
         }
+    }
+}
+
+extension SpoolEntry {
+    init(_ outgoing: Outgoing, for user: BareJID) {
+        self.init(
+            user: user,
+            stableID: outgoing.stableID,
+            stored: outgoing.received,
+            stanza: SpoolCodec.encode(outgoing.stanza)
+        )
     }
 }

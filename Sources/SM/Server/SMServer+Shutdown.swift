@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Config
+import Daemon
+import DequeModule
+import Logging
+import NIOCore
+import Storage
+import XMPPCore
+
+/// The end of the process: what is in memory only goes to the database.
+extension SMServer {
+    /// The process stops, its link has ended: what no client acknowledged and no row holds is written, and rows that
+    /// are acknowledged are deleted. Contacts are told nothing.
+    ///
+    /// - Returns: how many messages could not be written.
+    func shutdown() -> EventLoopFuture<Int> {
+        stop()
+        var writes: Deque<LastWrite> = []
+        for user in users.all where !user.isRemoved {
+            if !user.spool.doomed.isEmpty { writes.append(.delete(Array(user.spool.doomed), of: user.jid)) }
+            guard configuration.sm.isEnabled(.offline) else { continue }
+            writes.append(contentsOf: takeUnstored(of: user).map { .store($0, for: user.jid) })
+        }
+        let batch = LastWrites(writes, stores.spool, queueLength: configuration.database.queueLength, eventLoop)
+        let logger = logger
+        return batch.run().map { lost in
+            if lost > 0 {
+                logger.error("messages are lost, the database did not take them", metadata: ["count": "\(lost)"])
+            }
+            return lost
+        }
+    }
+
+    /// Takes the messages for a user that are in memory and in no row.
+    private func takeUnstored(of user: User) -> [Outgoing] {
+        var left = user.spool.homeless
+        user.spool.homeless = []
+        for session in user.sessions {
+            for entry in session.outbox.removeAll() {
+                guard let delivery = entry.delivery else { continue }
+                if case .orphaned(row: nil) = user.ledger.released(delivery) { left.append(entry.payload) }
+            }
+        }
+        for passage in user.spool.waiting {
+            left.append(Outgoing(stanza: passage.stanza, received: passage.received, stableID: passage.stableID))
+        }
+        user.spool.waiting = []
+        return left
+    }
+}
+
+/// One of the last writes.
+private enum LastWrite {
+    case delete([Int64], of: BareJID)
+    case store(Outgoing, for: BareJID)
+
+    var size: Int {
+        switch self {
+        case .delete: 256
+        case .store(let outgoing, _): outgoing.encodedSize
+        }
+    }
+
+    func run(_ spool: any SpoolStorage) -> EventLoopFuture<Void> {
+        switch self {
+        case .delete(let rows, let user): spool.delete(rows, of: user).map { _ in }
+        case .store(let outgoing, let user): spool.append(SpoolEntry(outgoing, for: user), quota: .max).map { _ in }
+        }
+    }
+}
+
+/// Writes in groups, each after the one before it, so that the database's queue has room for them; what it refuses as
+/// too much is tried again for a while.
+private final class LastWrites {
+    private static let groupBytes = 4 << 20
+    private static let pause = TimeAmount.milliseconds(50)
+    private static let tries = 100
+
+    private var writes: Deque<LastWrite>
+    private let spool: any SpoolStorage
+    private let groupCount: Int
+    private let eventLoop: any EventLoop
+    private let promise: EventLoopPromise<Int>
+    private var lost = 0
+    private var triesLeft = LastWrites.tries
+
+    init(_ writes: Deque<LastWrite>, _ spool: any SpoolStorage, queueLength: Int, _ eventLoop: any EventLoop) {
+        self.writes = writes
+        self.spool = spool
+        groupCount = min(500, max(1, queueLength / 4))
+        self.eventLoop = eventLoop
+        promise = eventLoop.makePromise()
+    }
+
+    func run() -> EventLoopFuture<Int> {
+        next()
+        return promise.futureResult
+    }
+
+    private func next() {
+        var group: [LastWrite] = []
+        var bytes = 0
+        while group.count < groupCount, bytes < Self.groupBytes, let write = writes.popFirst() {
+            group.append(write)
+            bytes += write.size
+        }
+        guard !group.isEmpty else { return promise.succeed(lost) }
+        EventLoopFuture.whenAllComplete(group.map { $0.run(spool) }, on: eventLoop).assumeIsolated().whenSuccess {
+            self.ended(Array(zip(group, $0)))
+        }
+    }
+
+    private func ended(_ results: [(LastWrite, Result<Void, any Error>)]) {
+        var refused: [LastWrite] = []
+        for case (let write, .failure(let error)) in results {
+            if case DatabaseError.overloaded = error, triesLeft > 0 {
+                refused.append(write)
+            } else if case .store = write {
+                lost += 1
+            }
+        }
+        guard refused.count == results.count else {
+            triesLeft = Self.tries
+            writes.prepend(contentsOf: refused)
+            return next()
+        }
+        triesLeft -= 1
+        writes.prepend(contentsOf: refused)
+        eventLoop.assumeIsolated().scheduleTask(in: Self.pause) { self.next() }
+    }
+}
