@@ -99,4 +99,38 @@ import XMPPCore
         world.loop.advanceTime(by: .seconds(1))
         #expect(lost == 500)
     }
+
+    @Test("The spool and broken sessions give nothing of a sender who is blocked by now, and its rows go")
+    func blocked() {
+        world.add("spam@localhost")
+        let ann = TestClient.online(world, "ann@localhost")
+        let spam = TestClient.online(world, "spam@localhost")
+        chat(spam, "spam 1")
+        chat(ann, "one")
+        let phone = TestClient(world, "bob@localhost", resource: "phone")
+        phone.enable()
+        phone.send("<presence/>")
+        #expect(bodies(phone.take()).count == 2)
+        chat(spam, "spam 2")
+        chat(ann, "two")
+        phone.send("<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='spam@localhost'/></block></iq>")
+        phone.detach()
+        let laptop = TestClient(world, "bob@localhost", resource: "laptop")
+        laptop.send("<presence/>")
+        #expect(bodies(laptop.take()) == ["one", "two"])
+        laptop.close()
+        #expect(world.database.spool(bobJID).isEmpty)
+    }
+
+    @Test("A row of a sender who was blocked since is deleted at the next login")
+    func blockedRow() {
+        world.add("spam@localhost")
+        let spam = TestClient.online(world, "spam@localhost")
+        chat(spam, "spam")
+        let bob = TestClient(world, "bob@localhost", resource: "one")
+        bob.send("<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='localhost'/></block></iq>")
+        bob.send("<presence/>")
+        #expect(bodies(bob.take()).isEmpty)
+        #expect(world.database.spool(bobJID).isEmpty)
+    }
 }

@@ -226,4 +226,17 @@ import XMPPCore
         #expect(subscription(of: "bob@localhost", with: "ann@localhost") == "none")
         #expect(try bob.stanzas().contains { $0.type == "unavailable" })
     }
+
+    @Test("A request of somebody who is blocked by now is not told")
+    func blockedRequest() throws {
+        let ann = login("ann@localhost")
+        let bob = login("bob@localhost")
+        ann.send("<presence to='bob@localhost' type='subscribe'/>")
+        _ = bob.take()
+        bob.send("<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='ann@localhost'/></block></iq>")
+        bob.close()
+        let again = TestClient(world, "bob@localhost", resource: "one")
+        again.send("<presence/>")
+        #expect(!again.take().contains { $0.contains("type='subscribe'") })
+    }
 }

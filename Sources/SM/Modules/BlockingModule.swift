@@ -36,9 +36,7 @@ final class BlockingModule: SMModule {
     }
 
     func toUser(_ passage: Passage, user: User) -> Verdict {
-        guard !user.blocklist.isEmpty, let from = passage.stanza.from, from.bare != user.jid,
-            user.blocklist.blocks(from)
-        else { return .pass }
+        guard user.blocks(passage.stanza.from) else { return .pass }
         switch passage.stanza.kind {
         case .presence: return .handled
         case .message, .iq: return .error(.serviceUnavailable)

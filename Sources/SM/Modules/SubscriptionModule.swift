@@ -67,7 +67,7 @@ final class SubscriptionModule: SMModule {
     private func tellRequests(to session: Session) {
         guard session.isAvailable else { return }
         for request in session.user.roster.requests {
-            guard let stanza = SpoolCodec.decode(request.stanza) else { continue }
+            guard let stanza = SpoolCodec.decode(request.stanza), !session.user.blocks(stanza.from) else { continue }
             server.send(stanza, to: session)
         }
     }

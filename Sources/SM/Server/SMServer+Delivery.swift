@@ -235,6 +235,7 @@ extension SMServer {
     /// A message that lost its session: as one to the bare JID, since it was accepted for the user.
     func rehome(_ outgoing: Outgoing, row: Int64?, of user: User) {
         guard !user.isRemoved else { return }
+        guard !user.blocks(outgoing.stanza.from) else { return deleteFromSpool(row.map { [$0] } ?? [], of: user) }
         let type = MessageType(attribute: outgoing.stanza.type)
         let late = Outgoing(
             stanza: Delay.stamp(outgoing.stanza, at: outgoing.received, from: user.jid.domain),

@@ -98,6 +98,7 @@ extension SMServer {
     func deleteFromSpool(_ rows: [Int64], of user: User) {
         user.spool.doomed.formUnion(rows)
         let doomed = Array(user.spool.doomed)
+        guard !doomed.isEmpty else { return }
         user.spool.writes += 1
         stores.spool.delete(doomed, of: user.jid).assumeIsolated().whenComplete { result in
             user.spool.writes -= 1
@@ -153,6 +154,10 @@ extension SMServer {
         for (index, row) in sorted.enumerated() {
             guard !user.ledger.rows.contains(row.id), !user.spool.doomed.contains(row.id) else { continue }
             guard let outgoing = outgoing(row, for: user) else { continue }
+            guard !user.blocks(outgoing.stanza.from) else {
+                deleteFromSpool([row.id], of: user)
+                continue
+            }
             guard session.outbox.hasRoom(for: outgoing.encodedSize) else {
                 // It stays where it is, and those after it; those before it are known by the ledger.
                 user.spool.position = (sorted[index...].map(\.id).min() ?? last) - 1

@@ -31,6 +31,12 @@ final class User {
         self.blocklist = blocklist
     }
 
+    /// Whether nothing of this sender reaches the user (XEP-0191 §3.3): also what was taken before it was blocked.
+    func blocks(_ from: JID?) -> Bool {
+        guard !blocklist.isEmpty, let from, from.bare != jid else { return false }
+        return blocklist.blocks(from)
+    }
+
     /// The JID of the account as an address.
     var address: JID { JID(jid) }
 
