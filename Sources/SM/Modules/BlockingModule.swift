@@ -102,15 +102,34 @@ final class BlockingModule: SMModule {
         }
     }
 
-    /// Contacts with a subscription see the user leave, or come back.
-    private func tellPresence(of user: User, to jids: [JID], isAvailable: Bool) {
-        for jid in jids where jid.local != nil && user.roster.sendsPresence(to: jid.bare) {
-            for session in user.availableSessions {
-                guard var presence = session.presence else { continue }
-                if !isAvailable { presence = Stanza(kind: .presence, from: session.jid, type: "unavailable") }
-                presence.to = jid
-                server.route(presence)
+    /// Those who get the user's presence and are matched by items that are added or removed, and by no other: they see
+    /// the user leave, or come back. Who got it directed only sees the user leave.
+    private func tellPresence(of user: User, to items: [JID], isAvailable: Bool) {
+        let changed = Blocklist(items)
+        let isConcerned = { (jid: JID) in changed.blocks(jid) && !user.blocklist.blocks(jid) }
+        let contacts = user.roster.subscribers.map { JID($0) }.filter(isConcerned)
+        // One resource of a contact.
+        let resources = items.filter { item in
+            !item.isBare && item.local != nil && user.roster.sendsPresence(to: item.bare)
+                && !contacts.contains(JID(item.bare)) && isConcerned(item)
+        }
+        for session in user.availableSessions {
+            for to in contacts + resources { tell(to, of: session, isAvailable: isAvailable) }
+        }
+        guard !isAvailable else { return }
+        for session in user.sessions {
+            for to in session.directed where isConcerned(to) && !user.roster.sendsPresence(to: to.bare) {
+                session.directed.remove(to)
+                tell(to, of: session, isAvailable: false)
             }
+        }
+    }
+
+    private func tell(_ to: JID, of session: Session, isAvailable: Bool) {
+        if !isAvailable {
+            server.route(Stanza(kind: .presence, to: to, from: session.jid, type: "unavailable"))
+        } else if let presence = session.presence {
+            server.route(presence.addressed(to: to))
         }
     }
 

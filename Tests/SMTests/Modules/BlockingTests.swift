@@ -91,4 +91,38 @@ import XMPPCore
         world.database.isAway = false
         #expect(!World.text(try command(ann, "blocklist", [], type: "get")).contains("bob"))
     }
+
+    /// The presence that went out, as "type to".
+    private func presences() throws -> [String] {
+        try world.takeOutside().map { try World.stanza($0) }.filter { $0.kind == .presence }
+            .map { "\($0.type ?? "available") \($0.to?.description ?? "")" }.sorted()
+    }
+
+    @Test("Who gets the presence, by subscription or directed, sees the user leave and come back, whatever form blocks")
+    func presenceOfBlocked() throws {
+        for contact in ["c@far.example", "d@far.example", "e@near.example"] {
+            world.befriend("ann@localhost", contact, "from")
+        }
+        let ann = TestClient.online(world, "ann@localhost")
+        ann.send("<presence to='room@far.example/ann'/>")
+        ann.send("<presence to='other@near.example'/>")
+        _ = try presences()
+        _ = try command(ann, "block", ["c@far.example"])
+        #expect(try presences() == ["unavailable c@far.example"])
+        _ = try command(ann, "block", ["far.example"])
+        #expect(try presences() == ["unavailable d@far.example", "unavailable room@far.example/ann"])
+        _ = try command(ann, "block", ["other@near.example/x"])
+        #expect(try presences().isEmpty)
+        _ = try command(ann, "unblock", ["far.example"])
+        #expect(try presences() == ["available d@far.example"])
+        _ = try command(ann, "unblock", [])
+        #expect(try presences() == ["available c@far.example"])
+        ann.close()
+        #expect(
+            try presences() == [
+                "unavailable c@far.example", "unavailable d@far.example", "unavailable e@near.example",
+                "unavailable other@near.example",
+            ]
+        )
+    }
 }
