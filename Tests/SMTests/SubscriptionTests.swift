@@ -239,4 +239,27 @@ import XMPPCore
         again.send("<presence/>")
         #expect(!again.take().contains { $0.contains("type='subscribe'") })
     }
+
+    @Test("A removal whose answer was lost is completed by the next try")
+    func lostRemoval() throws {
+        let bob = login("bob@localhost")
+        world.database.losesRemovals = true
+        var failures: [AccountError] = []
+        let remove = { (world: World) in
+            world.server.accounts?.remove(World.bare("bob@localhost")).assumeIsolated().whenFailure { error in
+                if let error = error as? AccountError { failures.append(error) }
+            }
+            world.loop.run()
+        }
+        remove(world)
+        #expect(failures == [.databaseAway])
+        #expect(bob.takeEnd() == nil)
+        world.database.losesRemovals = false
+        remove(world)
+        #expect(failures.count == 1)
+        #expect(bob.takeEnd()?.condition == .notAuthorized)
+        #expect(world.server.users[World.bare("bob@localhost")] == nil)
+        remove(world)
+        #expect(failures == [.databaseAway, .notFound])
+    }
 }
