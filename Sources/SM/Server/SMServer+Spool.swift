@@ -21,7 +21,7 @@ extension SMServer {
     /// when the sender's error is sent.
     func store(_ passage: Passage, for user: User) {
         guard configuration.sm.isEnabled(.offline) else { return replyError(to: passage, .serviceUnavailable) }
-        guard OfflinePolicy.isStored(passage.children) else { return }
+        guard isStored(passage) else { return }
         passage.hold()
         let entry = SpoolEntry(
             user: user.jid,
@@ -56,6 +56,10 @@ extension SMServer {
             user.spool.homeless.append(outgoing)
             self.homeless.insert(user.jid)
         }
+    }
+
+    func isStored(_ passage: Passage) -> Bool {
+        OfflinePolicy.isStored(MessageType(attribute: passage.stanza.type), passage.children)
     }
 
     private func append(
