@@ -109,4 +109,21 @@ import XMPPCore
         world.advance(seconds: 31)
         #expect(answers == [true, false])
     }
+
+    @Test("A user is noted as idle once, and forgotten a while after it was needed last")
+    func idle() {
+        let table = world.server.users
+        let ann = TestClient.online(world, "ann@localhost")
+        for number in 0..<500 {
+            ann.send("<message to='bob@localhost' type='chat' id='\(number)'><body>x</body></message>")
+        }
+        #expect(table.idleCount == 1)
+        world.advance(seconds: 25)
+        ann.send("<message to='bob@localhost' type='chat'><body>x</body></message>")
+        world.advance(seconds: 25)
+        #expect(table[World.bare("bob@localhost")] != nil)
+        world.advance(seconds: 10)
+        #expect(table[World.bare("bob@localhost")] == nil)
+        #expect(table.idleCount == 0)
+    }
 }

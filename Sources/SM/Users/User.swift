@@ -21,6 +21,8 @@ final class User {
     let rosterChanges = ChangeQueue()
     /// When it was last needed, in microseconds since 1970.
     var lastNeeded: Int64 = 0
+    /// Whether `UserTable` looks at it again to forget it.
+    var isNoted = false
     /// The account was removed: nothing is written any more.
     var isRemoved = false
 

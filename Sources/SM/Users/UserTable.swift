@@ -23,7 +23,8 @@ final class UserTable {
 
     private var users: [BareJID: User] = [:]
     private var loading: [BareJID: [Completion]] = [:]
-    private var idle: Deque<(jid: BareJID, since: Int64)> = []
+    /// Users that were idle at some time, each once (`User.isNoted`), with the time from which they are to be kept.
+    private var idle: Deque<(user: User, since: Int64)> = []
     private let load: (BareJID) -> EventLoopFuture<StoredUser?>
     private let now: () -> Int64
     private let waitingLimit: Int
@@ -43,6 +44,7 @@ final class UserTable {
     }
 
     var count: Int { users.count }
+    var idleCount: Int { idle.count }
     var all: some Collection<User> { users.values }
 
     /// The user if it is in memory.
@@ -79,16 +81,25 @@ final class UserTable {
     func noteIfIdle(_ user: User) {
         guard user.isIdle, users[user.jid] === user else { return }
         user.lastNeeded = now()
-        idle.append((jid: user.jid, since: user.lastNeeded))
+        guard !user.isNoted else { return }
+        user.isNoted = true
+        idle.append((user: user, since: user.lastNeeded))
     }
 
     /// Forgets those who were idle for long enough; called by a timer.
     func sweep() {
         let limit = now() - keep
-        while let first = idle.first, first.since <= limit {
+        while let (user, since) = idle.first, since <= limit {
             idle.removeFirst()
-            guard let user = users[first.jid], user.isIdle else { continue }
-            if user.lastNeeded <= first.since { users[first.jid] = nil }
+            user.isNoted = false
+            guard user.isIdle, users[user.jid] === user else { continue }
+            if user.lastNeeded <= since {
+                users[user.jid] = nil
+            } else {
+                // Needed again since: the rest of its time begins there.
+                user.isNoted = true
+                idle.append((user: user, since: user.lastNeeded))
+            }
         }
     }
 
