@@ -133,4 +133,47 @@ import XMPPCore
         #expect(bodies(bob.take()).isEmpty)
         #expect(world.database.spool(bobJID).isEmpty)
     }
+
+    @Test(
+        "What asks not to be stored, or is of the moment, is not stored when it loses its session",
+        arguments: [
+            ("<no-store xmlns='urn:xmpp:hints'/>", 0), ("", 1),
+        ]
+    )
+    func hints(more: String, rows: Int) {
+        let ann = TestClient.online(world, "ann@localhost")
+        let bob = TestClient.online(world, "bob@localhost")
+        chat(ann, "one", more)
+        #expect(bodies(bob.take()) == ["one"])
+        bob.detach()
+        #expect(world.database.spool(bobJID).count == rows)
+    }
+
+    @Test("Likewise when the process stops")
+    func hintsAtStop() {
+        let ann = TestClient.online(world, "ann@localhost")
+        _ = TestClient.online(world, "bob@localhost", resume: true)
+        chat(ann, "one", "<no-store xmlns='urn:xmpp:hints'/>")
+        ann.send(
+            "<message to='bob@localhost' type='chat'><composing xmlns='http://jabber.org/protocol/chatstates'/></message>"
+        )
+        chat(ann, "two")
+        _ = world.server.shutdown()
+        world.loop.run()
+        #expect(bodies(world.database.spool(bobJID)) == ["two"])
+    }
+
+    @Test("What is not stored reaches a client that is still busy with what waited")
+    func notStoredWhilePaused() throws {
+        let ann = TestClient.online(world, "ann@localhost")
+        let large = String(repeating: "x", count: 400_000)
+        for _ in 0..<5 { chat(ann, large) }
+        let bob = TestClient(world, "bob@localhost", resource: "one")
+        bob.enable()
+        bob.send("<presence/>")
+        #expect(bodies(bob.take()).count < 5)
+        chat(ann, "call", "<no-store xmlns='urn:xmpp:hints'/>")
+        #expect(world.database.spool(bobJID).count == 5)
+        #expect(bodies(bob.take()) == ["call"])
+    }
 }

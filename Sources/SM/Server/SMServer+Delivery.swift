@@ -23,7 +23,9 @@ extension SMServer {
 
     func deliverMessage(_ passage: Passage, to user: User) {
         let type = MessageType(attribute: passage.stanza.type)
-        if type.isKept, case .reading = user.spool.reading { return wait(passage, for: user) }
+        // Behind what is in the spool, unless it may not go there.
+        let isSpooled = type.isKept && user.spool.reading != .idle && isStored(passage)
+        if isSpooled, case .reading = user.spool.reading { return wait(passage, for: user) }
         let decision = DeliveryRules.message(
             type: type,
             to: passage.stanza.to?.resource,
@@ -31,7 +33,7 @@ extension SMServer {
         )
         switch decision {
         case .deliver(let resources):
-            if type.isKept, case .paused = user.spool.reading { return store(passage, for: user) }
+            if isSpooled, case .paused = user.spool.reading { return store(passage, for: user) }
             let outgoing = Outgoing(
                 stanza: passage.stanza,
                 received: passage.received,
@@ -245,7 +247,7 @@ extension SMServer {
         let decision = DeliveryRules.message(type: type, to: nil, sessions: user.targets)
         if case .deliver(let resources) = decision {
             let takers = resources.compactMap { user.session(resource: $0) }
-            let hasSpool = configuration.sm.isEnabled(.offline)
+            let hasSpool = configuration.sm.isEnabled(.offline) && OfflinePolicy.isStored(outgoing.stanza)
             let free = takers.filter { !hasSpool || !$0.outbox.isBusy }.map(\.resource)
             if put(late, type, into: free, of: user, row: row) { return }
             // Much of it at once must not end the session that takes it over: the rest comes from the spool.

@@ -46,7 +46,7 @@ extension SMServer {
             left.append(Outgoing(stanza: passage.stanza, received: passage.received, stableID: passage.stableID))
         }
         user.spool.waiting = []
-        return left
+        return left.filter { OfflinePolicy.isStored($0.stanza) }
     }
 }
 

@@ -51,6 +51,7 @@ extension SMServer {
             if let error = outgoing.stanza.error(.serviceUnavailable) { route(error) }
             return
         }
+        guard OfflinePolicy.isStored(outgoing.stanza) else { return }
         append(SpoolEntry(outgoing, for: user.jid), for: user, quota: .max) { result in
             guard case .failure = result, !user.isRemoved else { return }
             user.spool.homeless.append(outgoing)
