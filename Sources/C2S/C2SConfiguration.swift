@@ -40,7 +40,8 @@ struct C2SConfiguration {
             stanzaBytes: limits.stanzaBytesBeforeLogin,
             tagBytes: min(limits.tagBytes, limits.stanzaBytesBeforeLogin),
             depth: limits.depth,
-            attributes: limits.attributes
+            attributes: limits.attributes,
+            nodes: limits.nodesBeforeLogin
         )
     }
 
@@ -50,7 +51,8 @@ struct C2SConfiguration {
             stanzaBytes: limits.stanzaBytes,
             tagBytes: limits.tagBytes,
             depth: limits.depth,
-            attributes: limits.attributes
+            attributes: limits.attributes,
+            nodes: limits.nodes
         )
     }
 

@@ -181,7 +181,14 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         } else if let until = throttle.bytes.take(count, now: hub.eventLoop.now) {
             pause(until: until)
         }
+        noteUnfinished()
         context.fireChannelReadComplete()
+    }
+
+    /// What a stranger has begun to say takes memory until it is finished.
+    private func noteUnfinished() {
+        guard isStranger, machine.phase != .closed else { return }
+        hub.noteUnfinished(reader.heldBytes + (tls?.heldBytes ?? 0), of: self)
     }
 
     func read(context: ChannelHandlerContext) {
@@ -209,6 +216,7 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         isProcessing = true
         defer {
             isProcessing = false
+            noteUnfinished()
             resumeReading()
         }
         do throws(StreamReader.Failure) {
@@ -435,8 +443,9 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
             ]
         )
         reader.limits = hub.configuration.limitsAfterLogin
+        try? context?.channel.syncOptions?.setOption(.recvAllocator, value: C2SListener.readBuffer(beforeLogin: false))
         hub.loginThrottle.succeeded(account: user.description, address: clientAddress, now: hub.eventLoop.now)
-        hub.limiter.authenticated(clientAddress)
+        hub.authenticated(self)
         isAuthenticated = true
     }
 
@@ -482,10 +491,10 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     /// Whether the client has still to log in.
     var isStranger: Bool { !isAuthenticated }
 
-    /// Gives the place of a client that does not get on to another.
-    func evict() {
-        logger.debug("evicted", metadata: ["peer": "\(clientAddress)"])
-        let error = StreamError(.resourceConstraint, text: "too many connections")
+    /// Gives the place of a client that does not get on to another, or the memory of one that keeps much.
+    func evict(_ reason: String) {
+        logger.debug("evicted", metadata: ["peer": "\(clientAddress)", "reason": "\(reason)"])
+        let error = StreamError(.resourceConstraint, text: reason)
         run(machine.fail(error, id: Digest.randomName(), atOnce: true))
     }
 

@@ -55,7 +55,7 @@ final class C2SHub {
 
     private let services: Services
     private let serverSecret: [UInt8]
-    private var connections: [ObjectIdentifier: C2SConnectionHandler] = [:]
+    private(set) var connections: [ObjectIdentifier: C2SConnectionHandler] = [:]
     /// The sessions here, and the connections that ask for one, by session name.
     private var sessions: [String: C2SConnectionHandler] = [:]
     private var registrations: [String: C2SConnectionHandler] = [:]
@@ -64,10 +64,13 @@ final class C2SHub {
     /// Those that wait for room on the link, the first that came first.
     private var parked: Deque<C2SConnectionHandler> = []
     private var isUnparkScheduled = false
-    private var handshakeQueue: [C2SConnectionHandler] = []
-    private var acceptWaiters: [() -> Void] = []
-    private var isRetryScheduled = false
     private var passwordChecks = 0
+
+    // Room for strangers: the extension in C2SHub+Strangers.swift.
+    var unfinished = UnfinishedInput()
+    var handshakeQueue: [C2SConnectionHandler] = []
+    var acceptWaiters: [() -> Void] = []
+    var isRetryScheduled = false
 
     init(
         configuration: C2SConfiguration,
@@ -126,12 +129,19 @@ final class C2SHub {
     func closed(_ handler: C2SConnectionHandler, wasAuthenticated: Bool) {
         guard connections.removeValue(forKey: ObjectIdentifier(handler)) != nil else { return }
         limiter.closed(handler.clientAddress, wasAuthenticated: wasAuthenticated)
+        unfinished.set(0, of: ObjectIdentifier(handler))
         forget(handler)
         metrics.connections.set(connections.count)
         // Not at once: this may come from the middle of an eviction.
         if !acceptWaiters.isEmpty || !handshakeQueue.isEmpty {
             eventLoop.assumeIsolated().execute { self.retryWaiters() }
         }
+    }
+
+    /// A client logged in: it is a stranger no longer.
+    func authenticated(_ handler: C2SConnectionHandler) {
+        limiter.authenticated(handler.clientAddress)
+        unfinished.set(0, of: ObjectIdentifier(handler))
     }
 
     /// Takes the connection out of the tables of sessions.
@@ -357,78 +367,5 @@ extension C2SHub {
             case .failure: handler.credentialsUnavailable()
             }
         }
-    }
-}
-
-// MARK: - Room for strangers
-
-// What clients may cost before they log in is bounded by their number. When all places are taken, the client that has
-// stood still for longest gives way to the next; while all get on, those who come wait to be accepted. So many who
-// connect and do nothing, however slowly they send it, keep nobody out, and a rush of good ones is taken at the pace
-// of the logins.
-
-extension C2SHub {
-    /// A client that came no further for so long may lose its place.
-    private static let patience = TimeAmount.milliseconds(500)
-    private static let retryInterval = TimeAmount.milliseconds(20)
-
-    /// Whether to accept now; if not, `later` is called when it is worth another try.
-    func mayAccept(later: @escaping () -> Void) -> Bool {
-        if isDraining || limiter.hasRoomForStranger || evict(where: \.isStranger) { return true }
-        acceptWaiters.append(later)
-        scheduleRetry()
-        return false
-    }
-
-    /// Whether the connection may begin TLS now; if not, `startHandshake` of it is called when it may.
-    func mayStartHandshake(_ handler: C2SConnectionHandler) -> Bool {
-        if limiter.handshakeStarted() { return true }
-        if evict(where: \.isHandshakeCounted), limiter.handshakeStarted() { return true }
-        handshakeQueue.append(handler)
-        scheduleRetry()
-        return false
-    }
-
-    func handshakeEnded() {
-        limiter.handshakeEnded()
-        if !handshakeQueue.isEmpty { scheduleRetry() }
-    }
-
-    /// Ends the connection that stood still for longest among some, if it was for long enough.
-    private func evict(where condition: (C2SConnectionHandler) -> Bool) -> Bool {
-        let stalest = connections.values.lazy.filter(condition).min { $0.progressAt < $1.progressAt }
-        guard let stalest, eventLoop.now - stalest.progressAt >= Self.patience else { return false }
-        metrics.evicted.increment()
-        stalest.evict()
-        return true
-    }
-
-    private func scheduleRetry() {
-        guard !isRetryScheduled else { return }
-        isRetryScheduled = true
-        eventLoop.assumeIsolated().scheduleTask(in: Self.retryInterval) {
-            self.isRetryScheduled = false
-            self.retryWaiters()
-        }
-    }
-
-    private func retryWaiters() {
-        while let handler = handshakeQueue.first {
-            guard handler.machine.phase == .handshaking else {
-                handshakeQueue.removeFirst()
-                continue
-            }
-            guard limiter.handshakeStarted() || evict(where: \.isHandshakeCounted) && limiter.handshakeStarted() else {
-                scheduleRetry()
-                break
-            }
-            handshakeQueue.removeFirst()
-            handler.startHandshake()
-        }
-        guard !acceptWaiters.isEmpty else { return }
-        guard limiter.hasRoomForStranger || evict(where: \.isStranger) else { return scheduleRetry() }
-        let waiters = acceptWaiters
-        acceptWaiters = []
-        for waiter in waiters { waiter() }
     }
 }

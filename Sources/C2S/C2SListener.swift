@@ -32,6 +32,11 @@ enum C2SListener {
         }
     }
 
+    /// How much is read at once. A channel keeps its last buffer, so that strangers, who send little, get a small one.
+    static func readBuffer(beforeLogin: Bool) -> AdaptiveRecvByteBufferAllocator {
+        AdaptiveRecvByteBufferAllocator(minimum: 1_024, initial: 2_048, maximum: beforeLogin ? 4_096 : 32_768)
+    }
+
     private static func bootstrap(
         _ mode: ListenerMode,
         _ runtime: NIOLoopBound<C2SRuntime>,
@@ -54,10 +59,7 @@ enum C2SListener {
             .childChannelOption(.socketOption(.so_keepalive), value: 1)
             // A client is read in pieces, so that it cannot hold more than one of them here.
             .childChannelOption(.maxMessagesPerRead, value: 1)
-            .childChannelOption(
-                .recvAllocator,
-                value: AdaptiveRecvByteBufferAllocator(minimum: 1_024, initial: 2_048, maximum: 32_768)
-            )
+            .childChannelOption(.recvAllocator, value: Self.readBuffer(beforeLogin: true))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try Self.configure(channel, mode, runtime.value.hub)

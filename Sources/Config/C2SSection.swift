@@ -38,6 +38,9 @@ extension JackdawConfiguration {
         package var tagBytes = 32 << 10
         package var depth = 64
         package var attributes = 64
+        /// Elements and attributes of one stanza, after and before login: a parser keeps more of each than its bytes.
+        package var nodes = 16_384
+        package var nodesBeforeLogin = 256
         /// Stanzas that a client may send each second; a faster one is read slower.
         package var stanzasPerSecond = 100
         /// Stanzas at once after a pause; nil: as many as in one second.
@@ -51,6 +54,8 @@ extension JackdawConfiguration {
         package var connectionsPerAddress = 200
         package var unauthenticatedConnections = 384
         package var unauthenticatedPerAddress = 50
+        /// Memory for what all clients before login have begun to say and not finished.
+        package var unauthenticatedBytes = 4 << 20
         /// IPv6 clients count by a prefix of so many bits.
         package var ipv6Prefix = 64
         /// TLS handshakes that may be under way at a time.
@@ -120,6 +125,8 @@ extension JackdawConfiguration.C2SLimits {
         section.bytes("tag_bytes", &tagBytes, in: 4 << 10...1 << 20)
         section.integer("depth", &depth, in: 8...1_000)
         section.integer("attributes", &attributes, in: 8...1_000)
+        section.integer("nodes", &nodes, in: 256...60_000)
+        section.integer("nodes_before_login", &nodesBeforeLogin, in: 64...60_000)
         section.integer("stanzas_per_second", &stanzasPerSecond, in: 1...1_000_000)
         section.optionalInteger("stanza_burst", &stanzaBurst, in: 1...1_000_000)
         section.bytes("bytes_per_second", &bytesPerSecond, in: 1 << 10...1 << 30)
@@ -138,6 +145,7 @@ extension JackdawConfiguration.C2SLimits {
         section.integer("connections_per_address", &connectionsPerAddress, in: 1...1_000_000)
         section.integer("unauthenticated_connections", &unauthenticatedConnections, in: 1...1_000_000)
         section.integer("unauthenticated_per_address", &unauthenticatedPerAddress, in: 1...1_000_000)
+        section.bytes("unauthenticated_bytes", &unauthenticatedBytes, in: 1 << 20...1 << 30)
         section.integer("ipv6_prefix", &ipv6Prefix, in: 16...128)
         section.integer("handshakes", &handshakes, in: 1...100_000)
     }

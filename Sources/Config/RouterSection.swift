@@ -22,6 +22,8 @@ extension JackdawConfiguration {
         package var stanzaBytesBeforeHandshake = 8 << 10
         package var depth = 128
         package var attributes = 64
+        /// Elements and attributes of one stanza.
+        package var nodes = 16_384
         package var connections = 256
         /// Connections without a handshake that one address may hold.
         package var connectionsPerAddress = 64
@@ -77,6 +79,7 @@ extension JackdawConfiguration.RouterLimits {
         section.bytes("stanza_bytes_before_handshake", &stanzaBytesBeforeHandshake, in: 1 << 10...1 << 20)
         section.integer("depth", &depth, in: 8...1_000)
         section.integer("attributes", &attributes, in: 8...1_000)
+        section.integer("nodes", &nodes, in: 256...60_000)
         section.integer("connections", &connections, in: 4...65_536)
         section.integer("connections_per_address", &connectionsPerAddress, in: 1...65_536)
         section.duration("handshake_timeout", &handshakeTimeout, in: .milliseconds(100) ... .seconds(300))

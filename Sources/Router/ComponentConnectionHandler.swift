@@ -21,6 +21,9 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
     /// How long a closed stream may take to send its end and to see that of the peer.
     static let closeTimeout = TimeAmount.seconds(2)
 
+    /// A header and a handshake have few elements and attributes; a parser keeps more of each than its bytes.
+    private static let nodesBeforeHandshake = 128
+
     let address: String
     private(set) var id: RouteTable.LinkID?
     private(set) var received = 0
@@ -84,7 +87,8 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
                 stanzaBytes: limits.stanzaBytesBeforeHandshake,
                 tagBytes: min(limits.stanzaBytesBeforeHandshake, 32_768),
                 depth: limits.depth,
-                attributes: limits.attributes
+                attributes: limits.attributes,
+                nodes: Self.nodesBeforeHandshake
             )
         )
         guard let id = self.router.connectionOpened(self) else {
@@ -212,6 +216,7 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
         self.timer?.cancel()
         self.reader?.limits.stanzaBytes = self.router.limits.stanzaBytes
         self.reader?.limits.tagBytes = 32_768
+        self.reader?.limits.nodes = self.router.limits.nodes
         self.scheduleKeepAlive()
         self.run(self.machine.bound())
     }

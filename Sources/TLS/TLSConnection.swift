@@ -100,6 +100,9 @@ package struct TLSInfo: Sendable, Equatable {
     /// Whether the client sent more of them than anyone needs; nothing more is read from it.
     var isExcessive: Bool { bio.isStopped }
 
+    /// What waits for the rest of its record; OpenSSL has a buffer for a whole one as soon as it has the first byte.
+    var heldBytes: Int { bio.unreadBytes + (unsafe SSL_has_pending(ssl) == 1 ? 17_408 : 0) }
+
     /// Renews the keys of both directions (RFC 8446 §4.6.3), for tests.
     func updateKeys() {
         ERR_clear_error()

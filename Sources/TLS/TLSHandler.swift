@@ -53,6 +53,9 @@ package final class TLSHandler: ChannelDuplexHandler {
         return connection.receivedBytes - takenBytes
     }
 
+    /// How much of what came waits for the rest of its record.
+    package var heldBytes: Int { connection.heldBytes }
+
     /// The records since the handshake that carried no data.
     var recordsWithoutData: Int { connection.recordsWithoutData }
 

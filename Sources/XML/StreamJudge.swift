@@ -7,7 +7,8 @@ import NIOCore
 /// It also tells what needs to be written anew (`needsRewriting`): a child that uses a prefix declared on the root,
 /// or in which the content namespace does not come by plain inheritance. All else may travel as it was read.
 final class StreamJudge: ExpatHandler {
-    var attributeLimit: Int
+    private var attributeLimit = Int.max
+    private var nodeLimit = Int.max
 
     /// The longest namespace. A tree names the namespace at each element: without a bound, few bytes would make
     /// many in whatever reads or writes it.
@@ -37,20 +38,31 @@ final class StreamJudge: ExpatHandler {
     /// Prefixes that elements within the child declare, and how often.
     private var contentPrefixes: [String: Int] = [:]
 
+    /// Elements and attributes that the parser has met, and how many of them before the current child.
+    private var nodes = 0
+    private var nodesBefore = 0
+
     var fedBytes: Int { self.parser?.fedBytes ?? 0 }
 
-    /// A judge of a stream's beginning.
-    init(attributeLimit: Int) {
-        self.attributeLimit = attributeLimit
+    /// What the parser takes, estimated from above: itself, and the names that it keeps.
+    var heldBytes: Int { 12_288 + 96 * self.nodes + 2 * self.fedBytes }
+
+    /// A judge of a stream's beginning; without limits yet.
+    init() {
         self.parser = ExpatParser(handler: self, reportsText: false)
     }
 
     /// A judge of a stream whose root was read before.
-    convenience init(root: StreamRoot, attributeLimit: Int) throws(StreamReader.Failure) {
-        self.init(attributeLimit: .max)
+    convenience init(root: StreamRoot) throws(StreamReader.Failure) {
+        self.init()
         try self.feed(root.primer)
         self.enter(root)
-        self.attributeLimit = attributeLimit
+    }
+
+    /// Holds what follows to these limits.
+    func take(_ limits: StreamReader.Limits) {
+        self.attributeLimit = limits.attributes
+        self.nodeLimit = limits.nodes
     }
 
     /// The root was accepted.
@@ -64,6 +76,7 @@ final class StreamJudge: ExpatHandler {
     /// Makes ready for the next child of the root.
     func beginChild() {
         self.needsRewriting = false
+        self.nodesBefore = self.nodes
         self.isInContentNamespace.removeAll(keepingCapacity: true)
     }
 
@@ -99,9 +112,10 @@ final class StreamJudge: ExpatHandler {
     }
 
     func elementStarted(_ name: ExpatName, _ attributes: ExpatAttributes) {
-        guard attributes.count + self.declarations.count <= self.attributeLimit else {
-            return self.refuse(.tooManyAttributes)
-        }
+        let count = attributes.count + self.declarations.count
+        guard count <= self.attributeLimit else { return self.refuse(.tooManyAttributes) }
+        self.nodes += 1 + count
+        guard self.nodes - self.nodesBefore <= self.nodeLimit else { return self.refuse(.stanzaTooLarge) }
         switch self.depth {
         case 0: self.rootStarted(name, attributes)
         case 1: self.childStarted(name, attributes)

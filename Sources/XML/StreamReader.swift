@@ -31,12 +31,21 @@ package final class StreamReader {
         package var tagBytes: Int
         package var depth: Int
         package var attributes: Int
+        /// Elements and attributes of one stanza, which cost more memory than their bytes tell.
+        package var nodes: Int
 
-        package init(stanzaBytes: Int = 65_536, tagBytes: Int = 32_768, depth: Int = 64, attributes: Int = 64) {
+        package init(
+            stanzaBytes: Int = 65_536,
+            tagBytes: Int = 32_768,
+            depth: Int = 64,
+            attributes: Int = 64,
+            nodes: Int = 16_384
+        ) {
             self.stanzaBytes = stanzaBytes
             self.tagBytes = tagBytes
             self.depth = depth
             self.attributes = attributes
+            self.nodes = nodes
         }
     }
 
@@ -88,6 +97,8 @@ package final class StreamReader {
     private var judge: StreamJudge?
     /// How many bytes of the current element expat has seen.
     private var judged = 0
+    /// What is kept of the root: the bytes of its start tag, at most twice.
+    private var rootBytes = 0
 
     /// A parser that has seen this much is dropped: expat keeps every name that it has met.
     private static let judgeBytes = 65_536
@@ -163,6 +174,7 @@ package final class StreamReader {
         self.input = ByteBuffer()
         self.judge = nil
         self.judged = 0
+        self.rootBytes = 0
         self.scanner = MarkupScanner(judges: self.trust == .foreign)
         self.scanner.allowsDeclaration = true
     }
@@ -174,6 +186,9 @@ package final class StreamReader {
 
     /// How much memory the unread input holds on to.
     package var storedBytes: Int { self.input.storageCapacity }
+
+    /// How much memory the stream keeps, estimated from above: the unread input, the parser, and what the root declared.
+    package var heldBytes: Int { self.input.storageCapacity + self.rootBytes + (self.judge?.heldBytes ?? 0) }
 
     /// Whether a parser is alive.
     var hasJudge: Bool { self.judge != nil }
@@ -224,12 +239,12 @@ package final class StreamReader {
         let judge: StreamJudge
         if let root, let kept = self.parsers?.take(for: root) {
             judge = kept
-            judge.attributeLimit = self.limits.attributes
         } else if let root {
-            judge = try StreamJudge(root: root, attributeLimit: self.limits.attributes)
+            judge = try StreamJudge(root: root)
         } else {
-            judge = StreamJudge(attributeLimit: self.limits.attributes)
+            judge = StreamJudge()
         }
+        judge.take(self.limits)
         self.judge = judge
         return judge
     }
@@ -297,6 +312,7 @@ package final class StreamReader {
         }
         let root = try StreamRoot(header: header, writtenName: written, contentNamespaces: self.contentNamespaces)
         self.judge?.enter(root)
+        self.rootBytes = 2 * tag.count
         self.advance(over: tag)
         self.phase = isEmpty ? .closing : .betweenElements(root)
         if !isEmpty { self.releaseJudge(root) }
@@ -341,7 +357,7 @@ package final class StreamReader {
         self.judged = 0
         if isForeign {
             self.judge?.beginChild()
-            self.judge?.attributeLimit = self.limits.attributes
+            self.judge?.take(self.limits)
         } else {
             self.judge = nil
         }

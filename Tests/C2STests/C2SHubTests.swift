@@ -125,6 +125,34 @@ import XMPPCore
         #expect(others[0].isOpen && !others[1].isOpen)
     }
 
+    @Test func `of those who have begun much and finished nothing the first one goes that has most`() throws {
+        let edge = try Edge { $0.c2s.limits.unauthenticatedBytes = 1 << 20 }
+        let others = try (0..<4).map { _ in try edge.connect() }
+        for client in others {
+            client.send(Conversation.header)
+            client.send("<x>" + String(repeating: "y", count: 20_000))
+        }
+        let greedy = try edge.connect()
+        greedy.send(Conversation.header)
+        greedy.send("<x>" + String(repeating: "y", count: 60_000))
+        #expect(greedy.isOpen)
+        let small = try (0..<20).map { _ in try edge.connect() }
+        for client in small where greedy.isOpen {
+            client.send(Conversation.header)
+            client.send("<x>" + String(repeating: "y", count: 10_000))
+        }
+        #expect(!greedy.isOpen)
+        #expect(greedy.take().contains("<resource-constraint "))
+        #expect(edge.hub.unfinished.total <= 1 << 20)
+        // Who has logged in does not count.
+        let (user, _) = try edge.session()
+        let before = edge.hub.unfinished.total
+        user.send("<message><body>" + String(repeating: "y", count: 400_000))
+        #expect(edge.hub.unfinished.total == before)
+        for client in others + small { client.breakConnection() }
+        #expect(edge.hub.unfinished.total == 0)
+    }
+
     @Test func `TLS waits for others' handshakes, and the one that stands still gives way`() throws {
         let edge = try Edge { $0.c2s.limits.handshakes = 1 }
         let stuck = try edge.connect()

@@ -46,6 +46,23 @@ import Testing
         #expect(Self.address(text).description == text)
     }
 
+    @Test func `what is unfinished is known, in all and of the one with the most`() {
+        final class Connection {}
+        let connections = (0..<4).map { _ in Connection() }
+        let ids = connections.map { ObjectIdentifier($0) }
+        var unfinished = UnfinishedInput()
+        #expect(unfinished.largest == nil)
+        for (index, bytes) in [10, 40, 20, 0].enumerated() { unfinished.set(bytes, of: ids[index]) }
+        #expect(unfinished.total == 70)
+        #expect(unfinished.largest == ids[1])
+        unfinished.set(5, of: ids[1])
+        #expect(unfinished.total == 35)
+        #expect(unfinished.largest == ids[2])
+        for id in ids { unfinished.set(0, of: id) }
+        #expect(unfinished.total == 0)
+        #expect(unfinished.largest == nil)
+    }
+
     @Test func `connections are bounded per address, and in all`() {
         let limits = ConnectionLimiter.Limits(
             connections: 5,

@@ -73,6 +73,42 @@ import Testing
         #expect((Self.small.verified(header + stanza).last != "! tooManyAttributes") == isAccepted)
     }
 
+    @Test(
+        "A stanza may have as many elements and attributes as the limit says, declarations among them",
+        arguments: [
+            ("<a><b/><c/><d/><e/></a>", true), ("<a><b/><c/><d/><e/><f/></a>", false),
+            ("<a a='1' b='2'><b c='3'/></a>", true), ("<a a='1' b='2'><b c='3'/><c/></a>", false),
+            ("<a xmlns:a='urn:a' xmlns:b='urn:b'><a:b/><b:b/></a>", true),
+            ("<a xmlns:a='urn:a' xmlns:b='urn:b'><a:b/><b:b/><b:b/></a>", false),
+        ]
+    )
+    func nodes(stanza: String, isAccepted: Bool) {
+        var transcript = Self.small
+        transcript.limits.nodes = 5
+        // Each stanza has its own.
+        let lines = transcript.verified(header + "<a><b/><c/></a>" + stanza)
+        #expect((lines.last != "! stanzaTooLarge") == isAccepted)
+        #expect(lines.count == 3)
+    }
+
+    @Test("What a stream keeps is known, and is given back at the end of a stanza")
+    func heldBytes() throws {
+        let reader = StreamTranscript().reader()
+        #expect(reader.heldBytes == 0)
+        reader.receive(ByteBuffer(string: header))
+        _ = try reader.next()
+        #expect(try reader.next() == nil)
+        let idle = reader.heldBytes
+        #expect(idle < 1_024)
+        reader.receive(ByteBuffer(string: "<a>" + (0..<1_000).map { "<b\($0) c\($0)=''/>" }.joined()))
+        #expect(try reader.next() == nil)
+        #expect(reader.heldBytes > 200_000)
+        reader.receive(ByteBuffer(string: "</a>"))
+        #expect(try reader.next() != nil)
+        #expect(try reader.next() == nil)
+        #expect(reader.heldBytes == idle)
+    }
+
     @Test("The fault that comes first is told, whatever the pieces")
     func firstFault() {
         let filler = String(repeating: "a", count: 300)

@@ -44,6 +44,12 @@ struct HostileInput: Sendable, CustomTestStringConvertible {
                 ["<message>" + (0..<10_000).map { "<a\($0)>" }.joined()]
             ),
             HostileInput(
+                "20,000 elements",
+                ["policy-violation"],
+                ["<message>" + String(repeating: "<a/>", count: 20_000)],
+                isLarge: true
+            ),
+            HostileInput(
                 "1,000 attributes",
                 ["policy-violation"],
                 ["<message " + (0..<1_000).map { "a\($0)=''" }.joined(separator: " ") + "/>"]

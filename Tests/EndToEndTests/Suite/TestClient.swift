@@ -122,6 +122,20 @@ final class TestClient: Sendable {
         }.get()
     }
 
+    /// Sends bytes as they are, below TLS.
+    func send(belowTLS bytes: [UInt8]) async throws {
+        try await channel.eventLoop.flatSubmit { [channel] in
+            do {
+                let context = try channel.pipeline.syncOperations.context(handlerType: TLSHandler.self)
+                let promise = channel.eventLoop.makePromise(of: Void.self)
+                context.writeAndFlush(NIOAny(ByteBuffer(bytes: bytes)), promise: promise)
+                return promise.futureResult
+            } catch {
+                return channel.eventLoop.makeFailedFuture(error)
+            }
+        }.get()
+    }
+
     /// A fresh parser for a new stream on this connection.
     func restartParser() async throws {
         try await channel.eventLoop.submit { [channel] in
