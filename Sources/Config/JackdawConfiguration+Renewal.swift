@@ -55,7 +55,6 @@ private struct Renewing {
 
     /// Where the process listens, and where its files and its database are.
     mutating func keepPlaces() {
-        keep("paths.state", \.paths.state)
         keep("paths.run", \.paths.run)
         keep("paths.logs", \.paths.logs)
         keep("secrets.c2s", \.secrets.c2s, in: [.c2s])

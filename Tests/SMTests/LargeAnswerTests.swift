@@ -81,6 +81,7 @@ import XMPPCore
 
     @Test("A block list has room for what one stanza carries")
     func blocklist() throws {
+        let world = World(users: ["ann@localhost"]) { $0.router.limits.internalStanzaBytes = 2 << 20 }
         let ann = TestClient.online(world, "ann@localhost")
         let resource = String(repeating: "r", count: 1_000)
         var count = 0

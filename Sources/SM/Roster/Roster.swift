@@ -114,7 +114,8 @@ struct Roster {
 
     /// The item's subscription, where nothing that a roster shows has changed.
     mutating func update(_ subscription: SubscriptionStateMachine, with contact: BareJID) {
+        bytes -= size(of: contact)
         items[contact]?.subscription = subscription
-        size = nil
+        bytes += size(of: contact)
     }
 }

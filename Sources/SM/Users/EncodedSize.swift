@@ -10,8 +10,9 @@ enum EncodedSize {
         var size = 0
         for byte in text.utf8 {
             switch byte {
-            case UInt8(ascii: "&"), UInt8(ascii: "<"), UInt8(ascii: ">"), UInt8(ascii: "'"), UInt8(ascii: "\""):
-                size += 6
+            case UInt8(ascii: "<"), UInt8(ascii: ">"): size += 4
+            case UInt8(ascii: "&"): size += 5
+            case UInt8(ascii: "'"), UInt8(ascii: "\""): size += 6
             case 0..<0x20: size += 5
             default: size += 1
             }
