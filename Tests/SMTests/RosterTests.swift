@@ -121,6 +121,15 @@ import XMPPCore
         #expect(try query(try get(ann).first)["ver"] == "e1-1")
     }
 
+    @Test("The roster of somebody without contacts has a version as well", arguments: ["", "e1-0", "e1-1", "e2-0"])
+    func empty(version: String) throws {
+        let ann = TestClient.online(world, "ann@localhost")
+        #expect(try query(try get(ann).first)["ver"] == "e1-0")
+        let answer = try get(ann, version: version)
+        #expect(answer.map(\.type) == ["result"])
+        #expect(try query(answer.first).childElements.isEmpty)
+    }
+
     /// §2.6: the client would take its old roster for the new one.
     @Test("An account that is made again has other versions, also where as much has changed")
     func madeAgain() throws {

@@ -36,7 +36,8 @@ struct Roster {
     /// The version that a client has; nil: it is none of this roster, or one that never was.
     func version(ofText text: String) -> Int64? {
         guard let hyphen = text.lastIndex(of: "-"), text[..<hyphen] == epoch else { return nil }
-        guard let version = Int64(text[text.index(after: hyphen)...]), (1...self.version).contains(version) else {
+        // No range of the two: where nobody is in the roster yet, its version is 0.
+        guard let version = Int64(text[text.index(after: hyphen)...]), version >= 1, version <= self.version else {
             return nil
         }
         return version
