@@ -2,11 +2,12 @@
 """A test with suites of its own, and people who use them."""
 
 import asyncio
+import contextlib
 import pathlib
 import unittest
 
 from running import RunningSuite
-from slixmpp_client import Client
+from slixmpp_client import Client, Refused
 
 # Set by main.py before any test runs.
 binaries: pathlib.Path
@@ -51,6 +52,14 @@ class Story(unittest.IsolatedAsyncioTestCase):
         client = Client(user, suite=suite or self.suite, **options)
         self.addCleanup(client.abort)
         return await client.log_in()
+
+    async def persistent_client(self, user: str) -> Client:
+        """One that tries again as long as it is refused."""
+        for _ in range(60):
+            with contextlib.suppress(Refused):
+                return await self.client(user)
+            await asyncio.sleep(0.5)
+        return await self.client(user)
 
     async def leave_message(self, sender: Client, receiver: str, body: str) -> None:
         """A message to somebody who is away, taken by the server."""

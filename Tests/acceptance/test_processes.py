@@ -3,6 +3,7 @@
 
 import asyncio
 import itertools
+import json
 import os
 import pathlib
 import pwd
@@ -112,11 +113,17 @@ class ProcessTests(Story):
 
     def has_returned(self, victim: str, pid: int) -> bool:
         """Another process is there, and all are ready again: they have found what they had lost with it."""
-        ready = self.suite.call("jackdawctl", "status", check=False).returncode == 0
-        return ready and self.suite.pids()[victim] != pid
+        status = self.suite.status()
+        if status[victim]["pid"] == pid or not all(row["connected"] for row in status.values()):
+            return False
+        answer = self.suite.call("jackdawctl", "status", "--json", check=False)
+        if answer.returncode != 0:
+            return False
+        return {row["instance"] for row in json.loads(answer.stdout)} | {"postgresql"} == status.keys()
 
     async def chat(self, body: str) -> None:
-        alice, bob = await self.client("alice"), await self.client("bob")
+        # Who asks for a password while the database is on its way back is told to come again.
+        alice, bob = await self.persistent_client("alice"), await self.persistent_client("bob")
         alice.send_message(mto=bob.boundjid.full, mbody=body, mtype="chat")
         # What was deleted in the moment of the kill may come once more.
         await bob.until(lambda: body in bob.bodies, "message")

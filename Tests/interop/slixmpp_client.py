@@ -10,6 +10,10 @@ import slixmpp
 SECONDS = 20
 
 
+class Refused(AssertionError):
+    """The server did not let somebody in."""
+
+
 class Client(slixmpp.ClientXMPP):
     """Keeps what arrives in lists, and lets a test wait until something has arrived.
 
@@ -80,7 +84,9 @@ class Client(slixmpp.ClientXMPP):
     async def log_in(self) -> "Client":
         self.enable_starttls = True
         self.connect("127.0.0.1", self.suite.ports["starttls"])
-        await self.until(lambda: self.started, "session")
+        await self.until(lambda: self.started or self.failed, "session")
+        if not self.started:
+            raise Refused(f"{self.boundjid} was refused")
         await self.get_roster()
         self.send_presence()
         # The server's answer to our presence is the presence itself, at every resource (RFC 6121, 4.2.2).
