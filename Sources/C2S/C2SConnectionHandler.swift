@@ -14,7 +14,8 @@ import XMPPStream
 /// One client's channel: reads the stream, asks the machine, does what it says.
 ///
 /// What is written during a turn of the loop goes out at its end, in one piece. Reading pauses while the machine
-/// waits for somebody, while the client has used up its rates, and while the link to the router is full.
+/// waits for somebody, while the client has used up its rates, and while the link to the router is full. What a client
+/// sent before it closed its connection comes all at once: it is passed on at the same pace when the channel is gone.
 final class C2SConnectionHandler: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = Never
@@ -41,8 +42,9 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     private(set) var progressAt: NIODeadline
 
     private let mode: ListenerMode
-    private let reader: StreamReader
-    private var context: ChannelHandlerContext?
+    let reader: StreamReader
+    private(set) var context: ChannelHandlerContext?
+    private var isConnected = true
     private var tls: TLSHandler?
     private var tlsDomain: String?
     private var throttle: StreamThrottle
@@ -74,6 +76,8 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     private var loginTimer: Scheduled<Void>?
     private var closeTimer: Scheduled<Void>?
     private var pauseTimer: Scheduled<Void>?
+    /// Runs while what is left of a connection that is gone is passed on.
+    private var restTimer: Scheduled<Void>?
 
     init(hub: C2SHub, mode: ListenerMode, address: ClientAddress, now: NIODeadline) {
         self.hub = hub
@@ -129,12 +133,38 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        for timer in [loginTimer, closeTimer, pauseTimer] { timer?.cancel() }
+        for timer in [loginTimer, closeTimer] { timer?.cancel() }
+        isConnected = false
+        endHandshake()
+        if isSomethingLeft { passOnTheRest() } else { finish() }
+        context.fireChannelInactive()
+    }
+
+    // MARK: - Behind the end of a connection
+
+    /// The client said more before it went than its rate allowed: the rest of its session is passed on later.
+    private var isSomethingLeft: Bool {
+        machine.phase == .session && (held != nil || reader.hasUnreadInput)
+            && reader.unreadBytes <= hub.configuration.limits.stanzaBytes
+    }
+
+    private func passOnTheRest() {
+        let rest = TimeAmount(hub.configuration.timeouts.rest)
+        restTimer = hub.eventLoop.assumeIsolated().scheduleTask(in: rest) { self.finish() }
+        process()
+    }
+
+    /// Whether the connection is gone, and what the client said on it is still passed on.
+    private var isRestPassedOn: Bool { restTimer != nil }
+
+    /// Forgets the connection, once.
+    private func finish() {
+        restTimer?.cancel()
+        restTimer = nil
+        pauseTimer?.cancel()
+        held = nil
         run(machine.connectionLost())
         hub.closed(self, wasAuthenticated: isAuthenticated)
-        endHandshake()
-        held = nil
-        context.fireChannelInactive()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -218,6 +248,7 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
             isProcessing = false
             noteUnfinished()
             resumeReading()
+            if isRestPassedOn, !isHeldUp { finish() }
         }
         do throws(StreamReader.Failure) {
             while !isHeldUp, !hasReaderFailed, machine.phase != .closed {
@@ -283,7 +314,7 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         pausedUntil = deadline
         hub.metrics.throttled.increment()
         pauseTimer?.cancel()
-        pauseTimer = context?.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) {
+        pauseTimer = hub.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) {
             self.pausedUntil = nil
             self.pauseTimer = nil
             self.process()
@@ -334,7 +365,10 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     /// Sends what was written in this turn of the loop.
     func flush() {
         isFlushWanted = false
-        guard let context else { return }
+        guard let context, isConnected else {
+            out = ByteBuffer()
+            return
+        }
         if machine.requestIsDue() { out.writeImmutableBuffer(ManagementElement.request) }
         guard out.readableBytes > 0 else { return }
         let buffer = out
@@ -470,6 +504,7 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     }
 
     private func close(atOnce: Bool) {
+        if isRestPassedOn { return finish() }
         flush()
         guard let context else { return }
         if atOnce {
@@ -529,6 +564,8 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     func received(_ content: SessionMessage.Content) {
         switch content {
         case .stanza(let stanza, let number, _):
+            // Its next stanza would tell SM that it has the message: SM keeps it for others.
+            if isRestPassedOn, !machine.management.isOn, stanza.kind == .message { return finish() }
             hub.metrics.stanzasSent.increment()
             logger.debug(
                 "stanza to the client",
@@ -552,7 +589,7 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
 
     /// Pings a silent client, and ends a connection whose client is gone or does not read.
     func look(now: NIODeadline) {
-        guard let context else { return }
+        guard let context, isConnected else { return }
         let timeouts = hub.configuration.timeouts
         let buffered = bufferedBytes(context)
         let drained = writtenBytes - buffered

@@ -84,6 +84,8 @@ extension JackdawConfiguration {
         package var ping: Duration = .seconds(60)
         /// The time for the peer to end its stream, and its TLS, after ours.
         package var close: Duration = .seconds(5)
+        /// How long what a client sent before it closed its connection is passed on, at its rate.
+        package var rest: Duration = .seconds(30)
         /// After so long without progress a waiting output is given up.
         package var write: Duration = .seconds(60)
         /// The time that a stop gives clients to be told.
@@ -157,6 +159,7 @@ extension JackdawConfiguration.C2STimeouts {
         section.duration("ping_after", &pingAfter, in: .milliseconds(100) ... .seconds(86_400))
         section.duration("ping", &ping, in: .milliseconds(100) ... .seconds(3_600))
         section.duration("close", &close, in: .milliseconds(100) ... .seconds(60))
+        section.duration("rest", &rest, in: .milliseconds(100) ... .seconds(300))
         section.duration("write", &write, in: .milliseconds(100) ... .seconds(3_600))
         section.duration("drain", &drain, in: .milliseconds(100) ... .seconds(60))
     }

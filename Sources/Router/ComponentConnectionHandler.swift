@@ -48,6 +48,7 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
     /// The links that wait for this one to drain.
     private var waiters: Set<RouteTable.LinkID> = []
     private var isReadPending = false
+    private var isInputClosed = false
 
     init(router: StanzaRouter, address: String) {
         self.router = router
@@ -114,10 +115,17 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if let event = event as? ChannelEvent, event == .inputClosed {
-            // The peer will not say anything any more; what it asked for last is still on its way to it.
-            if self.isClosing { context.close(promise: nil) } else { self.run(self.machine.streamClosed()) }
+            self.isInputClosed = true
+            if self.isClosing { context.close(promise: nil) } else { self.endIfAllIsRead() }
         }
         context.fireUserInboundEventTriggered(event)
+    }
+
+    /// A peer that will not say anything any more is answered when all that it said was forwarded; what it asked for last
+    /// is still on its way to it.
+    private func endIfAllIsRead() {
+        guard self.isInputClosed, self.blockers.isEmpty, !self.isClosing else { return }
+        self.run(self.machine.streamClosed())
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -246,6 +254,7 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
         guard self.blockers.isEmpty, !self.isClosing else { return }
         // What was received before the wait comes first; it may lead to the next wait.
         self.readEvents()
+        self.endIfAllIsRead()
         guard self.blockers.isEmpty, self.isReadPending, let context = self.context else { return }
         self.isReadPending = false
         context.read()

@@ -184,6 +184,9 @@ package final class StreamReader {
         !self.input.readableBytesView.allSatisfy(MarkupScanner.isWhiteSpace)
     }
 
+    /// How many bytes no event has covered.
+    package var unreadBytes: Int { self.input.readableBytes }
+
     /// How much memory the unread input holds on to.
     package var storedBytes: Int { self.input.storageCapacity }
 

@@ -205,6 +205,98 @@ import XMPPCore
         #expect(edge.takeSent().count == 100)
     }
 
+    @Test func `what a client sent before it closed its connection is passed on at its rate`() throws {
+        let edge = try Edge { $0.c2s.limits.stanzasPerSecond = 10 }
+        let (client, _) = try edge.session()
+        edge.loop.advanceTime(by: .seconds(10))
+        client.send((1...30).map { "<message id='\($0)'/>" }.joined() + "</stream:stream>")
+        client.breakConnection()
+        #expect(edge.takeSent().count == 10)
+        #expect(edge.hub.sessionCount == 1)
+        edge.loop.advanceTime(by: .seconds(1))
+        #expect(edge.takeSent().count == 10)
+        edge.loop.advanceTime(by: .seconds(1))
+        let rest = edge.takeSent()
+        #expect(rest.count == 11)
+        #expect(rest.last?.hasSuffix("<close xmlns='urn:jackdaw:session:0'/>") == true)
+        #expect(edge.hub.connectionCount == 0 && edge.hub.sessionCount == 0)
+        #expect(edge.hub.limiter.connections == 0)
+    }
+
+    @Test func `a connection that broke goes when its last whole stanza is passed on`() throws {
+        let edge = try Edge { $0.c2s.limits.stanzasPerSecond = 10 }
+        let (client, _) = try edge.session()
+        edge.loop.advanceTime(by: .seconds(10))
+        client.send((1...15).map { "<message id='\($0)'/>" }.joined() + "<message><body>unfin")
+        client.breakConnection()
+        edge.loop.advanceTime(by: .seconds(1))
+        let sent = edge.takeSent()
+        #expect(sent.count == 16)
+        #expect(sent.last?.hasSuffix(Self.detached) == true)
+        #expect(edge.hub.connectionCount == 0)
+    }
+
+    @Test func `what waits for its rate behind a closed connection has a bound in bytes and in time`() throws {
+        let edge = try Edge {
+            $0.c2s.limits.stanzasPerSecond = 1
+            $0.c2s.limits.stanzaBurst = 6
+            $0.c2s.limits.stanzaBytes = 65_536
+        }
+        let (large, _) = try edge.session(resource: "large")
+        edge.loop.advanceTime(by: .seconds(10))
+        let stanza = "<message><body>" + String(repeating: "x", count: 30_000) + "</body></message>"
+        for _ in 0..<10 { large.send(stanza) }
+        large.breakConnection()
+        #expect(edge.takeSent().last?.hasSuffix(Self.detached) == true)
+        let (long, _) = try edge.session(resource: "long")
+        edge.loop.advanceTime(by: .seconds(10))
+        long.send((1...100).map { "<message id='\($0)'/>" }.joined())
+        long.breakConnection()
+        edge.loop.advanceTime(by: .seconds(29))
+        #expect(edge.hub.connectionCount == 1)
+        edge.loop.advanceTime(by: .seconds(1))
+        #expect(edge.hub.connectionCount == 0)
+        #expect(edge.takeSent().last?.hasSuffix(Self.detached) == true)
+    }
+
+    @Test func `a message for a client that is gone ends its session, so that it goes elsewhere`() throws {
+        let edge = try Edge { $0.c2s.limits.stanzasPerSecond = 10 }
+        let (client, session) = try edge.session()
+        edge.loop.advanceTime(by: .seconds(10))
+        client.send((1...20).map { "<message id='\($0)'/>" }.joined())
+        client.breakConnection()
+        #expect(edge.takeSent().count == 10)
+        edge.sm(session, .stanza(Stanza(kind: .presence), number: nil))
+        #expect(edge.takeSent().isEmpty)
+        edge.sm(session, .stanza(Stanza(kind: .message), number: nil))
+        // The client's next stanza would tell SM that it had got the message.
+        #expect(edge.takeSent() == ["\(session.name)' a='1'>\(Self.detached)"])
+        #expect(edge.hub.connectionCount == 0)
+    }
+
+    @Test func `behind a closed connection stanzas wait for the link and for settlement as well`() throws {
+        let edge = try Edge { $0.c2s.limits.unsettledStanzas = 10 }
+        let (client, session) = try edge.session()
+        client.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+        edge.sm(session, .enabled(token: "t", max: 600))
+        _ = edge.takeSent()
+        client.send((1...25).map { "<message id='\($0)'/>" }.joined())
+        client.breakConnection()
+        #expect(edge.takeSent().count == 10)
+        edge.queuedBytes = 5 << 20
+        edge.sm(session, .settled(number: 10))
+        #expect(edge.takeSent().isEmpty)
+        edge.queuedBytes = 0
+        edge.loop.advanceTime(by: .milliseconds(5))
+        #expect(edge.takeSent().count == 10)
+        // Messages to it stay with SM, which has them until they are acknowledged.
+        edge.sm(session, .stanza(Stanza(kind: .message), number: 1))
+        #expect(edge.takeSent().isEmpty)
+        edge.sm(session, .settled(number: 20))
+        #expect(edge.takeSent().count == 6)
+        #expect(edge.hub.connectionCount == 0)
+    }
+
     @Test func `what TLS adds counts for the rate, also where it carries nothing`() throws {
         let edge = try Edge {
             $0.c2s.limits.bytesPerSecond = 1_024

@@ -108,5 +108,26 @@ extension OwnSuites {
             let (elsewhere, _) = try await TestClient.login(account, to: suite, source: "127.0.4.8")
             await elsewhere.breakConnection()
         }
+
+        /// Who says more than the rate allows, and goes without waiting for the end of the stream.
+        @Test func whatAClientSentBeforeItWentArrives() async throws {
+            let suite = try await RunningSuite.shared()
+            let romeo = try await suite.addAccount(named: "romeo")
+            let (receiver, jid) = try await TestClient.login(romeo, to: suite, resource: "here")
+            try await receiver.becomeAvailable(as: jid)
+            let account = try await suite.addAccount(named: "juliet")
+            let (sender, _) = try await TestClient.login(account, to: suite)
+            let count = 300
+            let messages = (0..<count).map { number in
+                "<message to='\(romeo.bareJID)' type='chat' id='\(number)'><body>x</body></message>"
+            }
+            try await sender.send(messages.joined() + "</stream:stream>")
+            await sender.breakConnection()
+            for number in 0..<count {
+                let message = try await receiver.first { $0.name == "message" }
+                #expect(message["id"] == "\(number)")
+            }
+            await receiver.breakConnection()
+        }
     }
 }

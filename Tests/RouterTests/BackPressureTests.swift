@@ -46,6 +46,37 @@ import Testing
         }
     }
 
+    @Test func `what a slowed component sent before it closed its side arrives`() async throws {
+        let configuration = TestRouter.limits { $0.queueHighWater = 256 << 10 }
+        try await TestRouter.run(configuration) { router in
+            let chess = try await router.component("chess.localhost")
+            let words = try await router.component("words.localhost")
+            try await words.setReading(false)
+            // Until it is slowed, and then as much as its socket takes.
+            var count = 0
+            while try await !router.inspect({ router in router.links.values.contains { $0.isSlowed } }) {
+                try await chess.sendAndWait(
+                    Self.stanza(count, to: "words.localhost", from: "chess.localhost", bytes: 8_192)
+                )
+                count += 1
+            }
+            for _ in 0..<20 {
+                try await chess.sendAndWait(
+                    Self.stanza(count, to: "words.localhost", from: "chess.localhost", bytes: 1_024)
+                )
+                count += 1
+            }
+            try await chess.closeOutput()
+            try await words.setReading(true)
+            for number in 0..<count {
+                let seen = try await words.read(through: "</message>")
+                try #require(seen.contains("id='n\(number)'"))
+            }
+            // Then its stream ends.
+            #expect(try await chess.readToEnd().hasSuffix("</stream:stream>"))
+        }
+    }
+
     @Test func `a sender that does not read its own errors is not read either`() async throws {
         let configuration = TestRouter.limits { $0.queueHighWater = 64 << 10 }
         try await TestRouter.run(configuration) { router in

@@ -74,6 +74,11 @@ struct RawComponent: Sendable {
         if isReading { self.channel.read() }
     }
 
+    /// Says nothing more, and listens on.
+    func closeOutput() async throws {
+        try await self.channel.close(mode: .output)
+    }
+
     func close() async throws {
         try await self.channel.close().get()
     }
