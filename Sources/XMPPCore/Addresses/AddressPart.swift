@@ -78,10 +78,13 @@ enum AddressPart {
         return verdict
     }
 
+    /// Preparation leaves a third of a fullwidth letter, of a letter with its marks, or of an A-label, and all of an ASCII
+    /// letter. What cannot become short enough is not prepared at all, so that the work stays bounded.
     private static func checkNotEmpty(_ part: Substring, _ name: JIDError.Part) throws(JIDError) {
         guard !part.utf8.isEmpty else { throw JIDError(name, .empty) }
-        // Nothing that shrinks by preparation does so by more than this, so that the work stays bounded.
-        guard part.utf8.count <= 4 * maximumBytes else { throw JIDError(name, .tooLong) }
+        guard part.utf8.count > maximumBytes else { return }
+        let ascii = name == .domain ? 0 : part.utf8.count { $0 < 0x80 }
+        guard ascii <= maximumBytes, part.utf8.count <= 3 * maximumBytes else { throw JIDError(name, .tooLong) }
     }
 
     private static func checkLength(_ part: String, _ name: JIDError.Part) throws(JIDError) -> String {

@@ -13,11 +13,13 @@ enum CodePointClass {
 
     /// Checks every code point against the IdentifierClass or the FreeformClass.
     static func check(_ scalars: [UInt32], freeform: Bool) throws(PRECIS.Failure) {
+        var rule = ContextRule(scalars)
         for (index, scalar) in scalars.enumerated() {
+            if (0x21...0x7E).contains(scalar) { continue }
             switch derived(scalar) {
             case .valid: continue
             case .freeformOnly: guard freeform else { throw .disallowed }
-            case .contextual: guard ContextRule.allows(scalars, at: index) else { throw .context }
+            case .contextual: guard rule.allows(at: index) else { throw .context }
             case .disallowed: throw .disallowed
             }
         }
@@ -57,32 +59,42 @@ enum CodePointClass {
     }
 }
 
-/// The contextual rules of RFC 5892 appendix A.
-enum ContextRule {
+/// The contextual rules of RFC 5892 appendix A, for one string. What is asked of the whole string is looked up once, so
+/// that the work grows with its length alone.
+struct ContextRule {
+    private let scalars: [UInt32]
+    private lazy var hasJapanese = scalars.contains { scalar in
+        scalar != 0x30FB && [0x3042, 0x30A2, 0x4E00].contains { Unicode32.sameScript(scalar, $0) }
+    }
+    private lazy var hasArabicIndicDigits = scalars.contains { (0x0660...0x0669).contains($0) }
+    private lazy var hasExtendedArabicIndicDigits = scalars.contains { (0x06F0...0x06F9).contains($0) }
+
+    init(_ scalars: [UInt32]) {
+        self.scalars = scalars
+    }
+
     /// Whether the contextual code point at the index stands where its rule lets it stand.
-    static func allows(_ scalars: [UInt32], at index: Int) -> Bool {
+    mutating func allows(at index: Int) -> Bool {
         let before = index > 0 ? scalars[index - 1] : nil
         let after = index + 1 < scalars.count ? scalars[index + 1] : nil
         switch scalars[index] {
-        case 0x200C: return before.map(Unicode32.isVirama) == true || joins(scalars, around: index)
+        case 0x200C: return before.map(Unicode32.isVirama) == true || joins(around: index)
         case 0x200D: return before.map(Unicode32.isVirama) == true
         case 0x00B7: return before == 0x6C && after == 0x6C
         case 0x0375: return after.map { Unicode32.sameScript($0, 0x3B1) } == true
         case 0x05F3, 0x05F4: return before.map { Unicode32.sameScript($0, 0x5D0) } == true
-        case 0x30FB:
-            return scalars.contains { scalar in
-                scalar != 0x30FB && [0x3042, 0x30A2, 0x4E00].contains { Unicode32.sameScript(scalar, $0) }
-            }
-        case 0x0660...0x0669: return !scalars.contains { (0x06F0...0x06F9).contains($0) }
-        case 0x06F0...0x06F9: return !scalars.contains { (0x0660...0x0669).contains($0) }
+        case 0x30FB: return hasJapanese
+        case 0x0660...0x0669: return !hasExtendedArabicIndicDigits
+        case 0x06F0...0x06F9: return !hasArabicIndicDigits
         default: return false
         }
     }
 
-    /// Whether cursive letters meet around a ZERO WIDTH NON-JOINER (RFC 5892 appendix A.1).
-    private static func joins(_ scalars: [UInt32], around index: Int) -> Bool {
-        let before = scalars[..<index].reversed().map(Unicode32.joiningType).first { $0 != .transparent }
-        let after = scalars[(index + 1)...].map(Unicode32.joiningType).first { $0 != .transparent }
+    /// Whether cursive letters meet around a ZERO WIDTH NON-JOINER (RFC 5892 appendix A.1). No further than to the next
+    /// code point that is not transparent, which another ZERO WIDTH NON-JOINER is not.
+    private func joins(around index: Int) -> Bool {
+        let before = scalars[..<index].reversed().lazy.map(Unicode32.joiningType).first { $0 != .transparent }
+        let after = scalars[(index + 1)...].lazy.map(Unicode32.joiningType).first { $0 != .transparent }
         return (before == .left || before == .dual) && (after == .right || after == .dual)
     }
 }

@@ -5,6 +5,20 @@ import Testing
 @testable import XMPPCore
 
 @Suite struct PRECISTests {
+    /// KATAKANA MIDDLE DOT asks for the script of all others, ZERO WIDTH NON-JOINER for the letters around it.
+    @Test(arguments: ["\u{30FB}", "\u{628}\u{200C}\u{628}", "\u{0660}", "\u{0300}"])
+    func `the cost of a name grows with its length, and not with its square`(character: String) {
+        func cost(_ count: Int) -> Duration {
+            let letters = String(repeating: "a", count: 3 * count)
+            let name = String(repeating: character, count: count) + letters + character + "\u{3042}"
+            return (0..<5).map { _ in
+                ContinuousClock().measure { _ = try? PRECIS.usernameCaseMapped(name) }
+            }.min() ?? .zero
+        }
+        _ = cost(100)
+        #expect(cost(4_000) < cost(500) * 24)
+    }
+
     @Test(
         arguments: [
             // Case: by toLowercase, so that ß stays and the final sigma is told by its place.
