@@ -23,8 +23,10 @@ package final class InstanceLink {
         package var identity: ComponentLinkStateMachine.Configuration
         /// Bytes that may wait to be written.
         package var queueBytes = 16 << 20
-        /// Bytes of one element, in both directions: the router's `internal_stanza_bytes`.
-        package var elementBytes = 4 << 20
+        /// Bytes of one element, in both directions: the router's `internal_stanza_bytes`. The queue has room for a few.
+        package var elementBytes = 4 << 20 {
+            didSet { self.queueBytes = max(self.queueBytes, 4 * self.elementBytes) }
+        }
         /// Time for a connection and its handshake.
         package var connectTimeout: TimeAmount = .seconds(10)
         /// How often white space goes out on a silent link; nothing read for three times as long resets it.

@@ -27,13 +27,13 @@ package struct Element: Sendable, Equatable {
         }
     }
 
-    /// What a parser accepts.
+    /// What a parser accepts. What an edge let through is accepted by default: the edges' limits may not be set higher.
     package struct Limits: Sendable {
         package var depth: Int
         package var elements: Int
         package var attributes: Int
 
-        package init(depth: Int = 64, elements: Int = 65_536, attributes: Int = 64) {
+        package init(depth: Int = 1_024, elements: Int = 65_536, attributes: Int = 1_024) {
             self.depth = depth
             self.elements = elements
             self.attributes = attributes

@@ -96,6 +96,10 @@ import Testing
         ("c2s:\n  listeners: []", "j.yml:2:14: c2s.listeners: at least one listener is expected"),
         ("c2s:\n  listeners:\n    - tls: direct", "j.yml:3:7: a listener needs an 'address'"),
         (
+            "sasl:\n  former_iterations: [4096, many]",
+            "j.yml:2:29: sasl.former_iterations[1]: whole numbers from 1 to 1000000 expected"
+        ),
+        (
             "c2s:\n  limits:\n    stanza_bytes: 4MiB",
             "j.yml:3:19: c2s.limits.stanza_bytes: must not exceed half of router.limits.internal_stanza_bytes"
         ),

@@ -104,6 +104,25 @@ import XMPPCore
         #expect(world.database.spool(World.bare("bob@localhost")).isEmpty)
     }
 
+    @Test("What an edge lets through waits, however deep it is nested")
+    func deep() throws {
+        let tags = (String(repeating: "<a xmlns='urn:x'>", count: 900), String(repeating: "</a>", count: 900))
+        try world.fromOutside(
+            "<message from='bot@gate.example' to='bob@localhost' type='chat' id='d'>\(tags.0)\(tags.1)</message>"
+        )
+        #expect(world.database.spool(World.bare("bob@localhost")).count == 1)
+        #expect(world.takeOutside().isEmpty)
+    }
+
+    @Test("What cannot be looked into for its size waits, and is not dropped")
+    func unreadable() {
+        let ann = TestClient.online(world, "ann@localhost")
+        let filler = String(repeating: "<a/>", count: 66_000)
+        ann.send("<message to='bob@localhost' type='chat' id='m'><body>hello</body>\(filler)</message>")
+        #expect(world.database.spool(World.bare("bob@localhost")).count == 1)
+        #expect(ann.take().isEmpty)
+    }
+
     @Test("Past the quota the sender gets resource-constraint, never silence")
     func quota() throws {
         let small = World(users: ["ann@localhost", "bob@localhost"]) { $0.sm.limits.offlineMessages = 2 }
