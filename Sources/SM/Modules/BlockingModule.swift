@@ -59,7 +59,8 @@ final class BlockingModule: SMModule {
     }
 
     private func block(_ passage: Passage, _ request: Element, _ user: User) -> Verdict {
-        guard let jids = Self.addresses(in: request) else { return .error(.jidMalformed) }
+        let jids: [JID]
+        do throws(StanzaError) { jids = try addresses(in: request) } catch { return .error(error) }
         guard !jids.isEmpty else { return .error(.badRequest) }
         let new = jids.filter { !user.blocklist.jids.contains($0) && $0.bare != user.jid }
         guard user.blocklist.jids.count + new.count <= server.configuration.sm.limits.blockedAddresses,
@@ -78,7 +79,8 @@ final class BlockingModule: SMModule {
     }
 
     private func unblock(_ passage: Passage, _ request: Element, _ user: User) -> Verdict {
-        guard let jids = Self.addresses(in: request) else { return .error(.jidMalformed) }
+        let jids: [JID]
+        do throws(StanzaError) { jids = try addresses(in: request) } catch { return .error(error) }
         let old = jids.isEmpty ? Array(user.blocklist.jids) : jids.filter(user.blocklist.jids.contains)
         let store = server.stores.blocklist
         let removed =
@@ -133,12 +135,17 @@ final class BlockingModule: SMModule {
         }
     }
 
-    /// The addresses of the items; nil when one is none.
-    private static func addresses(in request: Element) -> [JID]? {
+    /// The addresses of the items, each once; not more of them are looked at than a list may have.
+    private func addresses(in request: Element) throws(StanzaError) -> [JID] {
+        let limit = server.configuration.sm.limits.blockedAddresses
         var jids: [JID] = []
-        for item in request.childElements where item.name == "item" && item.namespace == Namespace.blocking {
-            guard let jid = item["jid"].flatMap({ try? JID($0) }) else { return nil }
-            if !jids.contains(jid) { jids.append(jid) }
+        var known: Set<JID> = []
+        for case .element(let item) in request.children
+        where item.name == "item" && item.namespace == Namespace.blocking {
+            guard let jid = item["jid"].flatMap({ try? JID($0) }) else { throw .jidMalformed }
+            guard known.insert(jid).inserted else { continue }
+            guard jids.count < limit else { throw StanzaError(.resourceConstraint, type: .cancel) }
+            jids.append(jid)
         }
         return jids
     }

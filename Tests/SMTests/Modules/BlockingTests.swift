@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Config
 import Testing
 import XML
 import XMPPCore
@@ -80,6 +81,18 @@ import XMPPCore
         _ = try command(ann, "block", ["bob@localhost", "example.org"])
         #expect(try command(ann, "unblock", []).type == "result")
         #expect(world.database.accounts[World.bare("ann@localhost")]?.blocked == [])
+    }
+
+    @Test("A list past the limit is read as far as the limit, and refused")
+    func limit() throws {
+        let small = World(users: ["ann@localhost"]) { $0.sm.limits.blockedAddresses = 3 }
+        let ann = TestClient.online(small, "ann@localhost")
+        let jids = (1...4).map { "user\($0)@example.org" }
+        #expect(try command(ann, "block", jids + ["@"]).stanzaError?.condition == .resourceConstraint)
+        #expect(try command(ann, "unblock", jids + ["@"]).stanzaError?.condition == .resourceConstraint)
+        // The same address again is no further one.
+        #expect(try command(ann, "block", Array(jids[..<3] + jids[..<3])).type == "result")
+        #expect(small.database.accounts[World.bare("ann@localhost")]?.blocked.count == 3)
     }
 
     @Test("While the database is away nothing is blocked that would be forgotten")
