@@ -22,6 +22,8 @@ import XMPPCore
     private struct Run {
         let world: World
         let ann: TestClient
+        /// What ann sent since `<enable/>`; nil before it.
+        var counted: [String]?
         var random: SeededGenerator
         var receivers: [Receiver] = []
         var sent: Set<String> = []
@@ -31,12 +33,25 @@ import XMPPCore
 
         init(seed: Int) {
             world = World(users: ["ann@localhost", "bob@localhost"])
-            ann = TestClient.online(world, "ann@localhost", resume: true)
+            ann = TestClient.online(world, "ann@localhost")
             random = SeededGenerator(seed: UInt64(seed))
+            begin()
+        }
+
+        /// Of the sender's first stanzas some are unsettled when it enables stream management, and when it resumes.
+        private mutating func begin() {
+            world.database.isSlow = Bool.random(using: &random)
+            for _ in 0..<Int.random(in: 0..<4, using: &random) { send() }
+            guard Bool.random(using: &random) else { return }
+            enableSender()
+            for _ in 0..<Int.random(in: 0..<3, using: &random) { send() }
+            breakSender()
         }
 
         mutating func step() {
-            switch Int.random(in: 0..<20, using: &random) {
+            switch Int.random(in: 0..<22, using: &random) {
+            case 20: enableSender()
+            case 21: breakSender()
             case 0..<7: send()
             case 7..<9 where receivers.count < 3: login()
             case 9..<12: pick { $0.acknowledge(at: $1) }
@@ -61,6 +76,7 @@ import XMPPCore
         /// Everybody goes, the database is back, and all writes end.
         mutating func finish() {
             world.database.isAway = false
+            enableSender()
             settleDown()
             for index in receivers.indices { detach(at: index) }
             for _ in 0..<4 {
@@ -75,7 +91,27 @@ import XMPPCore
             sent.insert("\(next)")
             let resources = ["bob@localhost", "bob@localhost/r1", "bob@localhost/r2"]
             let to = resources.randomElement(using: &random) ?? resources[0]
-            ann.send("<message to='\(to)' type='chat' id='\(next)'><body>\(next)</body></message>")
+            let message = "<message to='\(to)' type='chat' id='\(next)'><body>\(next)</body></message>"
+            counted?.append(message)
+            ann.send(message)
+            noteErrors()
+        }
+
+        /// Whatever came before it may be unsettled still.
+        private mutating func enableSender() {
+            guard counted == nil else { return }
+            ann.enable()
+            counted = []
+        }
+
+        /// The sender's connection breaks, and it sends again what it was not told to be settled.
+        private mutating func breakSender() {
+            guard let counted else { return }
+            noteErrors()
+            ann.detach()
+            ann.resume(h: UInt32(ann.last ?? 0))
+            guard let h = ann.resumedAt else { return }
+            for message in counted.dropFirst(Int(h)) { ann.send(message) }
             noteErrors()
         }
 
@@ -170,7 +206,7 @@ import XMPPCore
             let homeless = (user?.spool.homeless ?? []).map { World.text($0.stanza) }
             let known = Set(bodies(held + homeless + run.world.database.spool(World.bare("bob@localhost"))))
                 .union(run.acknowledged).union(run.refused)
-            // Presence and <enable/> came first: message i is the stanza i + 1.
+            // Presence came first: message i is the stanza i + 1.
             let settled = run.ann.takeSettled()
             guard settled > 1 else { continue }
             let unsafe = (1...(settled - 1)).map { "\($0)" }.filter { !known.contains($0) && run.sent.contains($0) }

@@ -164,7 +164,7 @@ extension SMServer {
             attach: session.attach,
             jid: session.jid,
             h: session.acknowledgement,
-            next: session.settlement.run + 1,
+            next: max(session.settlement.run, session.countsFrom) + 1,
             sent: session.outbox.acknowledged
         )
         link.send(SessionMessage(session: connection, attach: 1, .resumed(resumed)), to: instance)

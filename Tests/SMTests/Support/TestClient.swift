@@ -24,6 +24,8 @@ final class TestClient {
     private(set) var end: SessionMessage.End?
     private(set) var refusal: StanzaError?
     private(set) var resumeFailed: UInt32??
+    /// The `h` that SM told at the last resumption.
+    private(set) var resumedAt: UInt32?
     private var inbox: [String] = []
 
     init(_ world: World, _ user: String, resource: String? = nil, instance: String = World.c2s) {
@@ -109,6 +111,7 @@ final class TestClient {
                 name = resumed.session
                 attach = resumed.attach
                 sent = resumed.next - 1
+                resumedAt = resumed.h
                 #expect(name == old)
             case .resumeFailed(let h): resumeFailed = .some(h)
             default: Issue.record("unexpected \(message.content)")
