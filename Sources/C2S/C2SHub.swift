@@ -162,13 +162,13 @@ final class C2SHub {
         metrics.sessions.set(sessionCount)
     }
 
-    /// A connection took over a session: whoever had it here is dropped.
+    /// A connection took over a session: whoever had it here, if SM has not ended it yet, is told.
     func renamed(_ handler: C2SConnectionHandler, from oldName: String) {
         if sessions[oldName] === handler { sessions[oldName] = nil }
         let name = handler.machine.sessionName
         let previous = sessions.updateValue(handler, forKey: name)
         if let previous, previous !== handler {
-            previous.received(.end(SessionMessage.End(isSilent: true)))
+            previous.received(.end(SessionMessage.End(condition: .conflict, text: "the session was resumed elsewhere")))
         }
     }
 

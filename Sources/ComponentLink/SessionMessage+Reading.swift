@@ -142,11 +142,7 @@ extension SessionMessage.End {
         let attributes = LinkAttributes(tag.attributes)
         let text = try tag.text()
         let condition = attributes["condition"].map { StreamError.Condition(rawValue: $0) ?? .undefinedCondition }
-        self.init(
-            condition: condition,
-            text: text.isEmpty ? nil : text,
-            isSilent: attributes["silent"] == "true"
-        )
+        self.init(condition: condition, text: text.isEmpty ? nil : text)
     }
 }
 

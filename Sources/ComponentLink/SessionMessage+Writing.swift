@@ -128,7 +128,6 @@ extension SessionMessage.Content {
     private static func writeEnd(_ end: SessionMessage.End, to buffer: inout ByteBuffer) {
         buffer.writeStaticString("<end xmlns='urn:jackdaw:session:0'")
         buffer.writeLinkAttribute("condition", end.condition?.rawValue)
-        if end.isSilent { buffer.writeLinkAttribute("silent", "true") }
         buffer.writeStaticString(">")
         buffer.writeLinkText(end.text ?? "")
         buffer.writeStaticString("</end>")

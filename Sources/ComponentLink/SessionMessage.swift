@@ -148,14 +148,11 @@ extension SessionMessage {
         package var condition: StreamError.Condition?
         /// A sentence for the client.
         package var text: String?
-        /// The session was resumed elsewhere: drop the connection without a word.
-        package var isSilent: Bool
 
         /// Makes the end of a session.
-        package init(condition: StreamError.Condition? = nil, text: String? = nil, isSilent: Bool = false) {
+        package init(condition: StreamError.Condition? = nil, text: String? = nil) {
             self.condition = condition
             self.text = text
-            self.isSilent = isSilent
         }
     }
 

@@ -177,7 +177,7 @@ import XMPPCore
         #expect(broken.event { $0.connectionLost() } == [])
     }
 
-    @Test func `SM may end a session with an error, plainly, or in silence`() throws {
+    @Test func `SM may end a session with an error, or plainly`() throws {
         var conflict = Conversation()
         try conflict.bind()
         let end = SessionMessage.End(condition: .conflict, text: "replaced")
@@ -187,9 +187,6 @@ import XMPPCore
         var plain = Conversation()
         try plain.bind()
         #expect(plain.event { $0.ended(SessionMessage.End(), id: "id") } == ["</stream:stream>", "* close"])
-        var silent = Conversation()
-        try silent.bind()
-        #expect(silent.event { $0.ended(SessionMessage.End(isSilent: true), id: "id") } == ["* close at once"])
     }
 
     @Test func `when SM is lost, who can resume is cut and others are told`() throws {

@@ -124,7 +124,6 @@ import XMPPCore
             "<end \(x) condition='conflict'>you &amp; me</end>",
             .end(SessionMessage.End(condition: .conflict, text: "you & me"))
         ),
-        Example("<end \(x) silent='true'></end>", .end(SessionMessage.End(isSilent: true))),
         Example(
             "<features \(x) domain='localhost'><ver xmlns='urn:xmpp:features:rosterver'/></features>",
             .features(domain: "localhost", ByteBuffer(string: "<ver xmlns='urn:xmpp:features:rosterver'/>")),

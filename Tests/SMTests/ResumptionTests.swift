@@ -36,6 +36,39 @@ import XMPPCore
         #expect(world.database.spool(bobJID).isEmpty)
     }
 
+    @Test("Stanzas from before <enable/> may be unsettled at a resumption: none is lost, and none is counted twice")
+    func resumesBeforeSettlement() {
+        let ann = TestClient.online(world, "ann@localhost")
+        world.database.isSlow = true
+        chat(ann, "one")
+        ann.enable()
+        chat(ann, "two")
+        ann.detach()
+        ann.resume(h: 0)
+        // Number 1 was the presence and 2 the first message: `h` is 0, and the client sends again from 3 on.
+        #expect(ann.resumedAt == 0)
+        #expect(ann.sent == 2)
+        chat(ann, "two")
+        chat(ann, "three")
+        world.database.isSlow = false
+        for _ in 0..<5 {
+            world.database.answer()
+            world.loop.run()
+        }
+        #expect(bodies(world.database.spool(bobJID)) == ["one", "two", "three"])
+        #expect(ann.takeSettled() == 4)
+    }
+
+    @Test("A connection whose session is resumed elsewhere is told why it ends")
+    func conflict() {
+        let bob = TestClient.online(world, "bob@localhost", resume: true)
+        let old = bob.name
+        bob.resume(h: UInt32(bob.last ?? 0))
+        #expect(bob.resumeFailed == nil)
+        #expect(bob.takeEnd()?.condition == .conflict)
+        #expect(bob.name == old && bob.attach == 2)
+    }
+
     @Test("Contacts see nothing of a connection that breaks and comes back")
     func quiet() {
         let other = TestClient.online(world, "bob@localhost", resource: "other")
@@ -147,9 +180,7 @@ import XMPPCore
         #expect(ann.takeSettled() == 2)
     }
 
-    @Test(
-        "A C2S that is gone, or back with another epoch, leaves broken sessions; a resumption elsewhere is silent here"
-    )
+    @Test("A C2S that is gone, or back with another epoch, leaves broken sessions")
     func lostInstance() {
         let bob = TestClient.online(world, "bob@localhost", resume: true)
         world.connect(World.c2s, epoch: "e2")

@@ -182,10 +182,6 @@ extension C2SConnectionStateMachine {
         guard isKnownToOwner else { return [] }
         // The owner needs no report of what it did itself.
         phase = .negotiating(.authenticated)
-        if end.isSilent {
-            phase = .closed
-            return [.close(atOnce: true)]
-        }
         if let condition = end.condition { return fail(StreamError(condition, text: end.text), id: id) }
         return self.end() + [.close(atOnce: false)]
     }

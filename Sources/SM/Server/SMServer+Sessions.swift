@@ -150,7 +150,8 @@ extension SMServer {
 
     private func attach(_ session: Session, to instance: String, as connection: String) {
         if session.isAttached {
-            tell(session, .end(SessionMessage.End(isSilent: true)))
+            // §5: the stream that it leaves SHOULD end with <conflict/>.
+            tell(session, .end(SessionMessage.End(condition: .conflict, text: "the session was resumed elsewhere")))
         } else {
             metrics.brokenSessions.decrement()
         }
