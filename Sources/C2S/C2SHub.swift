@@ -10,6 +10,7 @@ import Storage
 import TLS
 import XML
 import XMPPCore
+import XMPPStream
 
 /// How TLS begins on a listener.
 enum ListenerMode: Sendable {

@@ -8,6 +8,7 @@ import NIOCore
 import SASL
 import XML
 import XMPPCore
+import XMPPStream
 
 /// One connection on the component port: reads the stream, runs the machine's actions, and queues what goes out.
 ///
@@ -21,10 +22,15 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
     /// How long a closed stream may take to send its end and to see that of the peer.
     static let closeTimeout = TimeAmount.seconds(2)
 
+    /// Who has one IPv6 address has all that share its prefix.
+    private static let ipv6Prefix = 64
     /// A header and a handshake have few elements and attributes; a parser keeps more of each than its bytes.
     private static let nodesBeforeHandshake = 128
 
-    let address: String
+    /// What it is counted by until its handshake.
+    let client: ClientAddress
+    /// Its network address, for people.
+    var address: String { self.client.description }
     private(set) var id: RouteTable.LinkID?
     private(set) var received = 0
     private let router: StanzaRouter
@@ -52,7 +58,7 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
 
     init(router: StanzaRouter, address: String) {
         self.router = router
-        self.address = address
+        self.client = ClientAddress(text: address, ipv6Prefix: Self.ipv6Prefix)
     }
 
     /// Whether it is one of ours: always read, forwarded to without a look.

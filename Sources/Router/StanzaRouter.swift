@@ -7,6 +7,7 @@ import Logging
 import NIOCore
 import XML
 import XMPPCore
+import XMPPStream
 
 /// The router's state: who is bound, and where a stanza goes. Confined to the event loop.
 ///
@@ -67,7 +68,7 @@ final class StanzaRouter {
     func connectionOpened(_ handler: ComponentConnectionHandler) -> LinkID? {
         self.metrics.connections.increment()
         guard !self.isClosing else { return nil }
-        let sameAddress = self.strangers.filter { self.links[$0]?.address == handler.address }
+        let sameAddress = self.strangers.filter { self.links[$0]?.client == handler.client }
         if sameAddress.count >= self.limits.connectionsPerAddress, let oldest = sameAddress.first {
             self.links[oldest]?.refuse()
         }

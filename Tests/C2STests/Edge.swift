@@ -10,6 +10,7 @@ import SASL
 import TLS
 import Testing
 import XMPPCore
+import XMPPStream
 
 @testable import C2S
 

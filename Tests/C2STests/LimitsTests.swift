@@ -3,6 +3,7 @@
 import Config
 import NIOCore
 import Testing
+import XMPPStream
 
 @testable import C2S
 

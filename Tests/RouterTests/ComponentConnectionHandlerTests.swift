@@ -17,14 +17,16 @@ import Testing
         let loop = EmbeddedEventLoop()
         let router: StanzaRouter
 
-        init() {
+        init(_ change: (inout JackdawConfiguration.RouterLimits) -> Void = { _ in }) {
             let loop = self.loop
+            var limits = JackdawConfiguration.RouterLimits()
+            change(&limits)
             self.router = StanzaRouter(
                 name: "router-1.jackdaw.internal",
                 epoch: "e",
                 eventLoop: loop,
                 directory: TestRouter.directory(),
-                limits: JackdawConfiguration.RouterLimits(),
+                limits: limits,
                 responder: AdminResponder(eventLoop: loop) { [] },
                 metrics: RouterMetrics(MetricsRegistry()),
                 logger: Logger(label: "router") { _ in SwiftLogNoOpLogHandler() }
@@ -32,9 +34,12 @@ import Testing
         }
 
         /// A connection; what is in `handlers` stands between it and the socket.
-        func connect(_ handlers: [any ChannelHandler & Sendable] = []) throws -> EmbeddedChannel {
+        func connect(
+            _ handlers: [any ChannelHandler & Sendable] = [],
+            from address: String = "127.0.0.1"
+        ) throws -> EmbeddedChannel {
             let channel = EmbeddedChannel(handlers: handlers, loop: self.loop)
-            let handler = ComponentConnectionHandler(router: self.router, address: "127.0.0.1")
+            let handler = ComponentConnectionHandler(router: self.router, address: address)
             try channel.pipeline.syncOperations.addHandler(handler)
             try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
             return channel
@@ -85,6 +90,17 @@ import Testing
         let bounces = try router.written(chess)
         #expect(bounces.count == 1)
         #expect(bounces.joined().count(of: "<remote-server-not-found") == 5)
+    }
+
+    @Test func `strangers of one IPv6 prefix count as one address`() throws {
+        let embedded = EmbeddedRouter { $0.connectionsPerAddress = 2 }
+        let first = try embedded.connect(from: "2001:db8:0:1::1")
+        let other = try embedded.connect(from: "2001:db8:0:2::1")
+        _ = try embedded.connect(from: "2001:db8:0:1::2")
+        #expect(first.isActive)
+        _ = try embedded.connect(from: "2001:db8:0:1::3")
+        #expect(try embedded.written(first).joined().contains("<resource-constraint "))
+        #expect(other.isActive)
     }
 
     @Test func `a silent component is probed with white space, a busy one is not`() throws {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import XMPPStream
+
 /// Counts connections, all and per client address, and refuses what is too much. Pure; owned by the loop.
 ///
 /// A connection is `unauthenticated` from its acceptance until its login, and counts as a `handshake` while TLS is

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import NIOCore
+import XMPPStream
 
 /// Makes guessing passwords slow: counts failed logins per account and per client address. Pure; owned by the loop.
 ///

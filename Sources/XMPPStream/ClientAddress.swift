@@ -1,32 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import NIOCore
+package import NIOCore
 
 /// The address that limits count by: an IPv4 address, or the prefix of an IPv6 one, since a client has a whole /64.
-struct ClientAddress: Hashable, CustomStringConvertible {
+package struct ClientAddress: Hashable, Sendable, CustomStringConvertible {
     /// 16 bytes of IPv6; IPv4 in its mapped form.
     private let high: UInt64
     private let low: UInt64
     /// The address as it was, for people.
-    let description: String
+    package let description: String
     /// What is equal for addresses that are: the address of IPv4, the prefix of IPv6.
-    let network: String
+    package let network: String
 
-    static func == (left: ClientAddress, right: ClientAddress) -> Bool {
+    package static func == (left: ClientAddress, right: ClientAddress) -> Bool {
         left.high == right.high && left.low == right.low
     }
 
-    func hash(into hasher: inout Hasher) {
+    package func hash(into hasher: inout Hasher) {
         hasher.combine(high)
         hasher.combine(low)
     }
 
     /// The key of a peer's address; what has no IP address (a test's channel) counts as one client.
-    init(_ address: SocketAddress?, ipv6Prefix: Int) {
+    package init(_ address: SocketAddress?, ipv6Prefix: Int) {
         self.init(text: address?.ipAddress ?? "::", ipv6Prefix: ipv6Prefix)
     }
 
-    init(text: String, ipv6Prefix: Int) {
+    /// The key of an address as text; what is none counts as one client.
+    package init(text: String, ipv6Prefix: Int) {
         let groups = Self.groups(of: text) ?? Array(repeating: 0, count: 8)
         let high = groups[0..<4].reduce(UInt64(0)) { $0 << 16 | UInt64($1) }
         let low = groups[4..<8].reduce(UInt64(0)) { $0 << 16 | UInt64($1) }
