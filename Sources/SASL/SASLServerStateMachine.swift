@@ -77,6 +77,7 @@ package struct SASLServerStateMachine: Sendable {
     package func decoy(username: String, hash: SCRAMHash) -> SCRAMCredentials {
         .decoy(
             username: username,
+            domain: configuration.domain,
             hash: hash,
             iterations: configuration.iterations,
             secret: configuration.serverSecret

@@ -62,16 +62,17 @@ package struct SCRAMCredentials: Hashable, Sendable {
         )
     }
 
-    /// What stands in for the credentials of a user who does not exist: the same for the same name at every try, and
+    /// What stands in for the credentials of a user who does not exist: the same for the same address at every try, and
     /// known by nobody who does not know the server's secret.
     package static func decoy(
         username: String,
+        domain: String,
         hash: SCRAMHash,
         iterations: Int,
         secret: [UInt8]
     ) -> SCRAMCredentials {
         func derived(_ purpose: String) -> [UInt8] {
-            Digest.hmac(hash, key: secret, Array("\(purpose)\0\(hash.rawValue)\0\(username)".utf8))
+            Digest.hmac(hash, key: secret, Array("\(purpose)\0\(hash.rawValue)\0\(username)\0\(domain)".utf8))
         }
         return SCRAMCredentials(
             hash: hash,

@@ -13,10 +13,11 @@ import Testing
 
     private func machine(
         offered: [SASLMechanism] = everything,
-        bindings: ChannelBindings = ChannelBindings(tlsExporter: exporter, tlsServerEndPoint: endPoint)
+        bindings: ChannelBindings = ChannelBindings(tlsExporter: exporter, tlsServerEndPoint: endPoint),
+        domain: String = "example.com"
     ) -> SASLServerStateMachine {
         SASLServerStateMachine(
-            .init(domain: "example.com", offered: offered, bindings: bindings, serverSecret: [1, 2, 3], iterations: 64)
+            .init(domain: domain, offered: offered, bindings: bindings, serverSecret: [1, 2, 3], iterations: 64)
         )
     }
 
@@ -129,6 +130,12 @@ import Testing
         #expect(try challenge("ghost", .scramSHA512)[1] != first[1])
         #expect(first[1].utf8.count == "s=".utf8.count + 24)
         #expect(first[2] == "i=64")
+    }
+
+    @Test func `the same name shows another salt at another domain`() {
+        let one = machine(offered: [.scramSHA256]).decoy(username: "juliet", hash: .sha256)
+        let two = machine(offered: [.scramSHA256], domain: "two.example").decoy(username: "juliet", hash: .sha256)
+        #expect(one.salt != two.salt && one.storedKey != two.storedKey)
     }
 
     @Test func `the decoy never gets in, even with the keys that it shows`() throws {
