@@ -160,7 +160,7 @@ struct InnerPart: Sendable {
             offered: [.scramSHA256],
             bindings: .none,
             serverSecret: Array(1...32),
-            iterations: 4_096
+            iterations: [4_096]
         )
         let client = SCRAMClient(hash: .sha256, username: "alice", password: "secret", nonce: "client")
         let first = Digest.base64(Array(client.first.utf8))

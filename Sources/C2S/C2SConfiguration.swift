@@ -15,8 +15,8 @@ struct C2SConfiguration {
     /// The domains at which anyone may register (XEP-0077).
     var registrationDomains: Set<String>
     var mechanisms: [SASLMechanism]
-    /// The iterations that users who do not exist show.
-    var iterations: Int
+    /// The iterations that users who do not exist show, each one of them.
+    var iterations: [Int]
     var limits: JackdawConfiguration.C2SLimits
     var timeouts: JackdawConfiguration.C2STimeouts
     /// Zero: resumption is not offered.
@@ -28,7 +28,7 @@ struct C2SConfiguration {
         mainDomain = configuration.mainDomain
         registrationDomains = Set(names.filter { configuration.allowsRegistration(at: $0) })
         mechanisms = configuration.sasl.mechanisms.compactMap { SASLMechanism(rawValue: $0.rawValue) }
-        iterations = configuration.sasl.iterations
+        iterations = [configuration.sasl.iterations] + configuration.sasl.formerIterations
         limits = configuration.c2s.limits
         timeouts = configuration.c2s.timeouts
         resumptionTime = configuration.c2s.resumptionTime

@@ -27,7 +27,8 @@ struct C2SConnectionStateMachine {
         var mechanisms: [SASLMechanism]
         /// The key of the salts that unknown users are shown.
         var serverSecret: [UInt8]
-        var iterations: Int
+        /// What the credentials of users have; one that does not exist shows one of them.
+        var iterations: [Int]
         /// Failed logins, after which the stream ends.
         var loginFailures = 3
         var registrationDomains: Set<String> = []

@@ -66,6 +66,8 @@ final class C2SHub {
     private var parked: Deque<C2SConnectionHandler> = []
     private var isUnparkScheduled = false
     private var passwordChecks = 0
+    /// The iterations that were warned of; operators set few.
+    private var unnamedIterations: Set<Int> = []
 
     // Room for strangers: the extension in C2SHub+Strangers.swift.
     var unfinished = UnfinishedInput()
@@ -345,12 +347,24 @@ extension C2SHub {
                 self.logger.warning("cannot read credentials", metadata: ["reason": "\(error)"])
                 handler.credentialsUnavailable()
             case .success(let all):
+                self.noteIterations(of: all)
                 if let hash {
                     handler.credentialsLoaded(all.first { $0.hash == hash })
                 } else {
                     self.checkPassword(all, for: handler)
                 }
             }
+        }
+    }
+
+    /// What no user who does not exist can show tells that a user exists.
+    private func noteIterations(of all: [SCRAMCredentials]) {
+        for iterations in all.map(\.iterations)
+        where !configuration.iterations.contains(iterations) && unnamedIterations.insert(iterations).inserted {
+            logger.warning(
+                "credentials have iterations that sasl.former_iterations does not name: their users can be told apart",
+                metadata: ["iterations": "\(iterations)"]
+            )
         }
     }
 

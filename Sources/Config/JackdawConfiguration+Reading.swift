@@ -123,6 +123,7 @@ extension JackdawConfiguration.SASL {
         mechanisms = names.compactMap(Mechanism.init(rawValue:))
         // RFC 5802 §5.1 asks for 4096 at least; the upper bound keeps one PLAIN login under a second.
         section.integer("iterations", &iterations, in: 4_096...1_000_000)
+        section.integers("former_iterations", &formerIterations, in: 1...1_000_000)
     }
 }
 

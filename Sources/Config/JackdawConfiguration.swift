@@ -141,6 +141,8 @@ extension JackdawConfiguration {
         package var mechanisms = Mechanism.allCases
         /// The iteration count of new credentials.
         package var iterations = 10_000
+        /// The counts that credentials from before still have.
+        package var formerIterations: [Int] = []
 
         package init() {}
     }

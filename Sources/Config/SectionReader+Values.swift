@@ -78,6 +78,14 @@ extension SectionReader {
         value = elements.compactMap { node, path in collector.domain(node, path: path) }
     }
 
+    func integers(_ key: String, _ value: inout [Int], in bounds: ClosedRange<Int>) {
+        var texts = value.map { String($0) }
+        self.texts(key, &texts, of: "whole numbers from \(bounds.lowerBound) to \(bounds.upperBound)") { text in
+            Quantity.integer(text).flatMap { bounds.contains($0) ? String($0) : nil }
+        }
+        value = texts.compactMap { Int($0) }
+    }
+
     func texts(_ key: String, _ value: inout [String], of what: String, _ check: (String) -> String?) {
         guard let elements = list(key, of: what) else { return }
         value = elements.compactMap { node, path in

@@ -22,15 +22,15 @@ package struct SASLServerStateMachine: Sendable {
         package var bindings: ChannelBindings
         /// The secret behind the salts of users that do not exist: the same for all processes and for long.
         package var serverSecret: [UInt8]
-        /// The iterations that new credentials get; users that do not exist show them.
-        package var iterations: Int
+        /// The iterations that credentials have; a user that does not exist shows one of them.
+        package var iterations: [Int]
 
         package init(
             domain: String,
             offered: [SASLMechanism],
             bindings: ChannelBindings,
             serverSecret: [UInt8],
-            iterations: Int
+            iterations: [Int]
         ) {
             self.domain = domain
             self.offered = offered

@@ -64,22 +64,31 @@ package struct SCRAMCredentials: Hashable, Sendable {
 
     /// What stands in for the credentials of a user who does not exist: the same for the same address at every try, and
     /// known by nobody who does not know the server's secret.
+    ///
+    /// - Parameters:
+    ///   - username: the local part, prepared.
+    ///   - domain: the domain; the same name at another one must look like another user.
+    ///   - hash: the hash of the verifier.
+    ///   - iterations: what users who exist may show. Each name gets one of them, the same for all hashes.
+    ///   - secret: the key that makes it unpredictable.
+    /// - Returns: credentials that no password matches.
     package static func decoy(
         username: String,
         domain: String,
         hash: SCRAMHash,
-        iterations: Int,
+        iterations: [Int],
         secret: [UInt8]
     ) -> SCRAMCredentials {
-        func derived(_ purpose: String) -> [UInt8] {
+        func derived(_ purpose: String, _ hash: SCRAMHash) -> [UInt8] {
             Digest.hmac(hash, key: secret, Array("\(purpose)\0\(hash.rawValue)\0\(username)\0\(domain)".utf8))
         }
+        let choice = derived("iterations", .sha256).prefix(4).reduce(0) { $0 << 8 | Int($1) }
         return SCRAMCredentials(
             hash: hash,
-            iterations: iterations,
-            salt: Array(derived("salt").prefix(16)),
-            storedKey: derived("stored key"),
-            serverKey: derived("server key")
+            iterations: iterations.isEmpty ? 1 : iterations[choice % iterations.count],
+            salt: Array(derived("salt", hash).prefix(16)),
+            storedKey: derived("stored key", hash),
+            serverKey: derived("server key", hash)
         )
     }
 

@@ -29,7 +29,7 @@ struct Conversation {
             domains: ["one.example", "two.example"],
             mechanisms: SASLMechanism.allCases,
             serverSecret: Self.secret,
-            iterations: 4_096
+            iterations: [4_096]
         )
         change(&configuration)
         machine = C2SConnectionStateMachine(

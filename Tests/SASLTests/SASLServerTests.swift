@@ -14,10 +14,17 @@ import Testing
     private func machine(
         offered: [SASLMechanism] = everything,
         bindings: ChannelBindings = ChannelBindings(tlsExporter: exporter, tlsServerEndPoint: endPoint),
-        domain: String = "example.com"
+        domain: String = "example.com",
+        iterations: [Int] = [64]
     ) -> SASLServerStateMachine {
         SASLServerStateMachine(
-            .init(domain: domain, offered: offered, bindings: bindings, serverSecret: [1, 2, 3], iterations: 64)
+            .init(
+                domain: domain,
+                offered: offered,
+                bindings: bindings,
+                serverSecret: [1, 2, 3],
+                iterations: iterations
+            )
         )
     }
 
@@ -136,6 +143,15 @@ import Testing
         let one = machine(offered: [.scramSHA256]).decoy(username: "juliet", hash: .sha256)
         let two = machine(offered: [.scramSHA256], domain: "two.example").decoy(username: "juliet", hash: .sha256)
         #expect(one.salt != two.salt && one.storedKey != two.storedKey)
+    }
+
+    @Test func `of the iterations that accounts have each name shows one, at every try and for every hash`() {
+        let machine = machine(iterations: [64, 128, 256])
+        let names = (0..<60).map { "user\($0)" }
+        let shown = names.map { machine.decoy(username: $0, hash: .sha256).iterations }
+        #expect(Set(shown) == [64, 128, 256])
+        #expect(names.map { machine.decoy(username: $0, hash: .sha1).iterations } == shown)
+        #expect(self.machine(iterations: []).decoy(username: "a", hash: .sha1).iterations == 1)
     }
 
     @Test func `the decoy never gets in, even with the keys that it shows`() throws {

@@ -87,7 +87,7 @@ import Testing
                 offered: [vector.mechanism],
                 bindings: ChannelBindings(tlsExporter: Array(0..<32)),
                 serverSecret: [1],
-                iterations: 10_000
+                iterations: [10_000]
             )
         )
         let begun = machine.begin(
