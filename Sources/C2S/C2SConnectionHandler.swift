@@ -68,6 +68,10 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     private var isReadWanted = false
     /// What was read in the clear and is not charged yet.
     private var clearBytes = 0
+    /// What was read of answers to the server, which are free.
+    private var answeredBytes = 0
+    /// An answer is free up to so many bytes; who is asked by a friend must not get any amount past its rate.
+    private static let freeAnswerBytes = 4_096
     private var hasReaderFailed = false
     private var discardedBytes = 0
 
@@ -208,8 +212,11 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         clearBytes = 0
         if machine.phase == .closed || machine.phase == .closing {
             discard(count)
-        } else if let until = throttle.bytes.take(count, now: hub.eventLoop.now) {
-            pause(until: until)
+        } else {
+            let charged = throttle.bytes.take(count, now: hub.eventLoop.now)
+            throttle.bytes.giveBack(answeredBytes)
+            answeredBytes = 0
+            if charged != nil, let until = throttle.bytes.take(0, now: hub.eventLoop.now) { pause(until: until) }
         }
         noteUnfinished()
         context.fireChannelReadComplete()
@@ -281,12 +288,13 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     /// Takes the element's price; one that cannot be paid now waits.
     private func charge(_ element: StreamElement) {
         if machine.phase == .closing { return }
-        if !machine.takeUncharged(element), let until = throttle.stanzas.take(1, now: hub.eventLoop.now) {
+        if machine.takeUncharged(element) {
+            answeredBytes += min(element.bytes.readableBytes, Self.freeAnswerBytes)
+        } else if let until = throttle.stanzas.take(1, now: hub.eventLoop.now) {
             held = element
-            pause(until: until)
-        } else {
-            handle(element)
+            return pause(until: until)
         }
+        handle(element)
     }
 
     private func handle(_ element: StreamElement) {

@@ -30,6 +30,13 @@ package struct TokenBucket: Hashable, Sendable {
         return goOn > now ? goOn : nil
     }
 
+    /// Gives tokens back that were taken; a bucket is never fuller than full.
+    package mutating func giveBack(_ tokens: Int) {
+        guard rate > 0 else { return }
+        let time = UInt64(clamping: Self.nanoseconds(max(tokens, 0), at: rate))
+        fullAt = .uptimeNanoseconds(fullAt.uptimeNanoseconds - min(time, fullAt.uptimeNanoseconds))
+    }
+
     /// The same history under another limit, as when a client has logged in.
     package func with(rate: Int, burst: Int) -> TokenBucket {
         var bucket = TokenBucket(rate: rate, burst: burst)

@@ -334,6 +334,24 @@ import XMPPCore
         #expect(edge.takeSent().first?.hasSuffix(Self.detached) == true)
     }
 
+    @Test func `what answers the server is free in bytes as well`() throws {
+        let edge = try Edge {
+            $0.c2s.limits.bytesPerSecond = 1_024
+            $0.c2s.limits.bytesBurst = 8_192
+        }
+        let (client, session) = try edge.session()
+        edge.loop.advanceTime(by: .seconds(10))
+        let answer = "<query xmlns='jabber:iq:version'>" + String(repeating: "x", count: 1_000) + "</query>"
+        for number in 1...50 {
+            edge.sm(session, .stanza(Stanza(kind: .iq, type: "get", id: "\(number)"), number: nil))
+            client.send("<iq type='result' id='\(number)'>\(answer)</iq>")
+        }
+        #expect(edge.takeSent().count == 50)
+        #expect(edge.hub.metrics.throttled.value == 0)
+        for _ in 1...10 { client.send("<iq type='set' id='x'>\(answer)</iq>") }
+        #expect(edge.hub.metrics.throttled.value > 0)
+    }
+
     @Test func `acknowledgements are asked for once in a turn of the loop`() throws {
         let edge = try Edge()
         let (client, session) = try edge.session()

@@ -40,6 +40,20 @@ import XMPPStream
         #expect(bucket.take(0, now: at(1000)) == nil)
     }
 
+    @Test func `what is given back can be taken again, and fills no bucket over its brim`() {
+        var bucket = TokenBucket(rate: 10, burst: 5)
+        #expect(bucket.take(15, now: at(0)) == at(1_000))
+        bucket.giveBack(8)
+        #expect(bucket.take(0, now: at(0)) == at(200))
+        bucket.giveBack(100)
+        #expect(bucket.take(5, now: at(0)) == nil)
+        #expect(bucket.take(1, now: at(0)) == at(100))
+        var fresh = TokenBucket(rate: 1, burst: 1)
+        fresh.giveBack(.max)
+        fresh.giveBack(.min)
+        #expect(fresh.take(1, now: at(0)) == nil)
+    }
+
     @Test func `no rate is no limit`() {
         var bucket = TokenBucket.unlimited
         #expect(bucket.take(.max, now: at(0)) == nil)
