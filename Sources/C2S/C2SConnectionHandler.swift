@@ -38,9 +38,6 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     /// The way to the session's owner, once a stanza took it.
     private var route: SessionRoute?
 
-    /// When the connection last came a step nearer to its session; bytes alone are no step.
-    private(set) var progressAt: NIODeadline
-
     private let mode: ListenerMode
     let reader: StreamReader
     private(set) var context: ChannelHandlerContext?
@@ -48,10 +45,10 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     private var tls: TLSHandler?
     private var tlsDomain: String?
     private var throttle: StreamThrottle
-    private var isAuthenticated = false
+    var isAuthenticated = false
     /// Whether TLS waits for others' handshakes to end.
     private var isHandshakeQueued = false
-    private(set) var isHandshakeCounted = false
+    private var isHandshakeCounted = false
 
     private var out = ByteBuffer()
     private var isFlushWanted = false
@@ -105,7 +102,6 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         throttle = hub.configuration.throttle
         lastInbound = now
         drainedAt = now
-        progressAt = now
         logger = hub.logger
         logger[metadataKey: "conn"] = "\(name.prefix(8))"
     }
@@ -184,7 +180,7 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case .handshakeCompleted(let info) = event as? TLSEvent {
             endHandshake()
-            progressAt = hub.eventLoop.now
+            progressed()
             let bindings = ChannelBindings(
                 tlsExporter: tls?.channelBindingExporter(),
                 tlsServerEndPoint: tls?.serverEndPoint()
@@ -261,7 +257,7 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
             while !isHeldUp, !hasReaderFailed, machine.phase != .closed {
                 if hub.isLinkCongested, held != nil || reader.hasUnreadInput { return park() }
                 let phase = machine.phase
-                defer { if machine.phase != phase { progressAt = hub.eventLoop.now } }
+                defer { if machine.phase != phase { progressed() } }
                 if let element = held {
                     held = nil
                     handle(element)
@@ -433,7 +429,8 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     func startHandshake() {
         isHandshakeQueued = false
         isHandshakeCounted = true
-        progressAt = hub.eventLoop.now
+        hub.handshakeBegan(self)
+        progressed()
         guard let context, let tlsContext = hub.tlsContext(mode) else {
             close(atOnce: true)
             return
@@ -452,43 +449,7 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     private func endHandshake() {
         guard isHandshakeCounted else { return }
         isHandshakeCounted = false
-        hub.handshakeEnded()
-    }
-
-    private func delayFailure(_ user: BareJID?, _ failure: SASLFailure) {
-        hub.metrics.loginFailures.increment()
-        logger.info(
-            "login failed",
-            metadata: [
-                "peer": "\(clientAddress)", "jid": "\(user?.description ?? "")", "reason": "\(failure.rawValue)",
-            ]
-        )
-        guard failure == .notAuthorized else {
-            run(machine.failureDelayElapsed(id: Digest.randomName()))
-            return
-        }
-        let now = hub.eventLoop.now
-        let delay = hub.loginThrottle.failed(account: user?.description, address: clientAddress, now: now)
-        context?.eventLoop.assumeIsolated().scheduleTask(in: delay) {
-            self.run(self.machine.failureDelayElapsed(id: Digest.randomName()))
-            self.process()
-        }
-    }
-
-    private func loggedIn(_ user: BareJID) {
-        hub.metrics.logins.increment()
-        logger[metadataKey: "jid"] = "\(user)"
-        logger.info(
-            "logged in",
-            metadata: [
-                "peer": "\(clientAddress)", "mechanism": "\(machine.mechanismName)", "tls": "\(machine.tlsVersion)",
-            ]
-        )
-        reader.limits = hub.configuration.limitsAfterLogin
-        try? context?.channel.syncOptions?.setOption(.recvAllocator, value: C2SListener.readBuffer(beforeLogin: false))
-        hub.loginThrottle.succeeded(account: user.description, address: clientAddress, now: hub.eventLoop.now)
-        hub.authenticated(self)
-        isAuthenticated = true
+        hub.handshakeEnded(self)
     }
 
     private func sessionBegan(_ jid: JID) {
@@ -527,33 +488,6 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
             }
             resumeReading()
         }
-    }
-
-    // MARK: - Login
-
-    /// Whether the client has still to log in.
-    var isStranger: Bool { !isAuthenticated }
-
-    /// Gives the place of a client that does not get on to another, or the memory of one that keeps much.
-    func evict(_ reason: String) {
-        logger.debug("evicted", metadata: ["peer": "\(clientAddress)", "reason": "\(reason)"])
-        let error = StreamError(.resourceConstraint, text: reason)
-        run(machine.fail(error, id: Digest.randomName(), atOnce: true))
-    }
-
-    func credentialsLoaded(_ credentials: SCRAMCredentials?) {
-        run(machine.credentialsLoaded(credentials, id: Digest.randomName()))
-        process()
-    }
-
-    func credentialsUnavailable() {
-        run(machine.credentialsUnavailable(id: Digest.randomName()))
-        process()
-    }
-
-    func passwordChecked(_ isRight: Bool) {
-        run(machine.passwordChecked(isRight, id: Digest.randomName()))
-        process()
     }
 
     // MARK: - From SM

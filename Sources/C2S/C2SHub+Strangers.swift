@@ -16,7 +16,7 @@ extension C2SHub {
 
     /// Whether to accept now; if not, `later` is called when it is worth another try.
     func mayAccept(later: @escaping () -> Void) -> Bool {
-        if isDraining || limiter.hasRoomForStranger || evict(where: \.isStranger) { return true }
+        if isDraining || limiter.hasRoomForStranger || evictStranger() { return true }
         acceptWaiters.append(later)
         scheduleRetry()
         return false
@@ -24,24 +24,44 @@ extension C2SHub {
 
     /// Whether the connection may begin TLS now; if not, `startHandshake` of it is called when it may.
     func mayStartHandshake(_ handler: C2SConnectionHandler) -> Bool {
-        if limiter.handshakeStarted() { return true }
-        if evict(where: \.isHandshakeCounted), limiter.handshakeStarted() { return true }
+        if mayStartHandshake() { return true }
         handshakeQueue.append(handler)
         scheduleRetry()
         return false
     }
 
-    func handshakeEnded() {
+    private func mayStartHandshake() -> Bool {
+        limiter.handshakeStarted() || evictHandshake() && limiter.handshakeStarted()
+    }
+
+    /// The connection begins TLS.
+    func handshakeBegan(_ handler: C2SConnectionHandler) {
+        handshakes.progressed(ObjectIdentifier(handler), at: eventLoop.now)
+    }
+
+    func handshakeEnded(_ handler: C2SConnectionHandler) {
+        handshakes.remove(ObjectIdentifier(handler))
         limiter.handshakeEnded()
         if !handshakeQueue.isEmpty { scheduleRetry() }
     }
 
-    /// Ends the connection that stood still for longest among some, if it was for long enough.
-    private func evict(where condition: (C2SConnectionHandler) -> Bool) -> Bool {
-        let stalest = connections.values.lazy.filter(condition).min { $0.progressAt < $1.progressAt }
-        guard let stalest, eventLoop.now - stalest.progressAt >= Self.patience else { return false }
+    /// A stranger came a step nearer to its session.
+    func progressed(_ handler: C2SConnectionHandler) {
+        guard connections[ObjectIdentifier(handler)] != nil else { return }
+        strangers.progressed(ObjectIdentifier(handler), at: eventLoop.now)
+    }
+
+    private func evictStranger() -> Bool { evict(strangers.stalest()) }
+
+    private func evictHandshake() -> Bool { evict(handshakes.stalest()) }
+
+    /// Ends the connection that stands still for longest among some, if it does for long enough.
+    private func evict(_ stalest: (id: ObjectIdentifier, since: NIODeadline)?) -> Bool {
+        guard let stalest, eventLoop.now - stalest.since >= Self.patience else { return false }
+        strangers.remove(stalest.id)
+        handshakes.remove(stalest.id)
         metrics.evicted.increment()
-        stalest.evict("too many connections")
+        connections[stalest.id]?.evict("too many connections")
         return true
     }
 
@@ -71,7 +91,7 @@ extension C2SHub {
                 handshakeQueue.removeFirst()
                 continue
             }
-            guard limiter.handshakeStarted() || evict(where: \.isHandshakeCounted) && limiter.handshakeStarted() else {
+            guard mayStartHandshake() else {
                 scheduleRetry()
                 break
             }
@@ -79,7 +99,7 @@ extension C2SHub {
             handler.startHandshake()
         }
         guard !acceptWaiters.isEmpty else { return }
-        guard limiter.hasRoomForStranger || evict(where: \.isStranger) else { return scheduleRetry() }
+        guard limiter.hasRoomForStranger || evictStranger() else { return scheduleRetry() }
         let waiters = acceptWaiters
         acceptWaiters = []
         for waiter in waiters { waiter() }

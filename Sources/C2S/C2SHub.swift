@@ -70,6 +70,8 @@ final class C2SHub {
     private var unnamedIterations: Set<Int> = []
 
     // Room for strangers: the extension in C2SHub+Strangers.swift.
+    var strangers = ProgressOrder()
+    var handshakes = ProgressOrder()
     var unfinished = UnfinishedInput()
     var handshakeQueue: [C2SConnectionHandler] = []
     var acceptWaiters: [() -> Void] = []
@@ -124,6 +126,7 @@ final class C2SHub {
         metrics.accepted.increment()
         let handler = C2SConnectionHandler(hub: self, mode: mode, address: address, now: now)
         connections[ObjectIdentifier(handler)] = handler
+        strangers.progressed(ObjectIdentifier(handler), at: now)
         metrics.connections.set(connections.count)
         return .success(handler)
     }
@@ -132,7 +135,7 @@ final class C2SHub {
     func closed(_ handler: C2SConnectionHandler, wasAuthenticated: Bool) {
         guard connections.removeValue(forKey: ObjectIdentifier(handler)) != nil else { return }
         limiter.closed(handler.clientAddress, wasAuthenticated: wasAuthenticated)
-        unfinished.set(0, of: ObjectIdentifier(handler))
+        forgetStranger(handler)
         forget(handler)
         metrics.connections.set(connections.count)
         // Not at once: this may come from the middle of an eviction.
@@ -144,6 +147,11 @@ final class C2SHub {
     /// A client logged in: it is a stranger no longer.
     func authenticated(_ handler: C2SConnectionHandler) {
         limiter.authenticated(handler.clientAddress)
+        forgetStranger(handler)
+    }
+
+    private func forgetStranger(_ handler: C2SConnectionHandler) {
+        strangers.remove(ObjectIdentifier(handler))
         unfinished.set(0, of: ObjectIdentifier(handler))
     }
 

@@ -47,6 +47,30 @@ import XMPPStream
         #expect(Self.address(text).description == text)
     }
 
+    @Test func `the connection that stands still for longest is known, and little is kept for it`() {
+        final class Connection {}
+        let connections = (0..<100).map { _ in Connection() }
+        var order = ProgressOrder()
+        var random = SystemRandomNumberGenerator()
+        var times: [ObjectIdentifier: NIODeadline] = [:]
+        for turn in 0..<20_000 {
+            let id = ObjectIdentifier(connections[Int.random(in: 0..<100, using: &random)])
+            if Int.random(in: 0..<10, using: &random) == 0 {
+                order.remove(id)
+                times[id] = nil
+            } else {
+                let time = NIODeadline.uptimeNanoseconds(UInt64(turn))
+                order.progressed(id, at: time)
+                times[id] = time
+            }
+            let stalest = order.stalest()
+            #expect(stalest?.since == times.values.min())
+            #expect(stalest.map { times[$0.id] == $0.since } ?? times.isEmpty)
+            #expect(order.count == times.count)
+            #expect(order.storedSteps <= 300)
+        }
+    }
+
     @Test func `what is unfinished is known, in all and of the one with the most`() {
         final class Connection {}
         let connections = (0..<4).map { _ in Connection() }

@@ -81,7 +81,8 @@ extension OwnSuites {
             switch attack {
             case .header: _ = try? await client.openStream(to: "localhost", declarations: attack.declarations)
             case .record:
-                try? await client.send(belowTLS: [0x17, 0x03, 0x03, 0x40, 0x00] + Array(repeating: 0x5A, count: 16_000))
+                let head: [UInt8] = [0x17, 0x03, 0x03, 0x40, 0x00]
+                try? await client.send(belowTLS: head + Array(repeating: 0x5A, count: 16_000))
             default: try? await client.send(attack.text)
             }
         }

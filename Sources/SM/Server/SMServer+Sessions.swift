@@ -160,6 +160,8 @@ extension SMServer {
         session.attach += 1
         session.flow = flow(of: instance)
         session.state = .attached
+        // The client sends again what `h` does not cover, under the numbers that it had. `h` counts from <enable/> on, so
+        // stanzas from before it are never sent again, also while they are unsettled.
         let resumed = SessionMessage.Resumed(
             session: session.name,
             attach: session.attach,
