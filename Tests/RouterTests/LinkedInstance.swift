@@ -31,8 +31,8 @@ struct LinkedInstance: Sendable {
                 declaration: LinkDeclaration(epoch: "e", names: names)
             )
         )
-        configuration.queueBytes = queueBytes
         configuration.elementBytes = elementBytes
+        configuration.queueBytes = queueBytes
         configuration.backoff = ReconnectBackoff(first: .milliseconds(1), longest: .milliseconds(20))
         let settings = configuration
         return try await eventLoop.submit {
