@@ -161,6 +161,10 @@ let package = Package(
                 logging,
             ]
         ),
+        tests(
+            "CtlTests",
+            ["Ctl", "ComponentLink", "XMPPCore", "Config", "Daemon", "TestSupport", argumentParser]
+        ),
         tests("LoadTests", ["Load", "SASL", nioCore]),
         tests(
             "EndToEndTests",

@@ -26,16 +26,13 @@ struct CheckCommand: AsyncParsableCommand {
             } catch {
                 findings += error.lines.map { CheckFinding(.error, "configuration", $0) }
             }
-            Self.print(findings, json: common.json)
+            print(Self.text(findings, json: common.json))
             if findings.contains(where: { $0.severity == .error }) { throw ArgumentParser.ExitCode(78) }
         }
     }
 
-    private static func print(_ findings: [CheckFinding], json: Bool) {
-        guard json else {
-            for finding in findings { Swift.print(finding.line) }
-            return
-        }
+    static func text(_ findings: [CheckFinding], json: Bool) -> String {
+        guard json else { return findings.map(\.line).joined(separator: "\n") }
         let objects = findings.map { finding in
             JSONText.Value.object([
                 JSONText.Member("severity", .text(finding.severity.rawValue)),
@@ -43,7 +40,7 @@ struct CheckCommand: AsyncParsableCommand {
                 JSONText.Member("text", .text(finding.text)),
             ])
         }
-        Swift.print(JSONText.encode(.array(objects)))
+        return JSONText.encode(.array(objects))
     }
 
     /// The executables lie beside this one.

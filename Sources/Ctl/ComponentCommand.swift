@@ -27,15 +27,17 @@ struct ComponentCommand: AsyncParsableCommand {
                 let columns = [
                     "name", "kind", "names", "default_route", "uptime", "address", "stanzas_in", "queued_bytes",
                 ]
-                Report(json: common.json).table(rows, columns: columns) { name, value in
-                    switch name {
-                    case "uptime", "stanzas_in", "queued_bytes": Int(value).map { .integer($0) } ?? .text(value)
-                    case "default_route": .boolean(value == "true")
-                    case "names": .array(value.split(separator: " ").map { .text(String($0)) })
-                    default: .text(value)
-                    }
-                }
+                Report(json: common.json).table(rows, columns: columns, typed: ComponentCommand.typed)
             }
+        }
+    }
+
+    static func typed(_ name: String, _ value: String) -> JSONText.Value {
+        switch name {
+        case "uptime", "stanzas_in", "queued_bytes": Int(value).map { .integer($0) } ?? .text(value)
+        case "default_route": .boolean(value == "true")
+        case "names": .array(value.split(separator: " ").map { .text(String($0)) })
+        default: .text(value)
         }
     }
 }

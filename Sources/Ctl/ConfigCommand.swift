@@ -17,7 +17,7 @@ struct ConfigCommand: AsyncParsableCommand {
             let configuration = try common.load().configuration
             let value = Self.summary(configuration)
             if common.json { return print(JSONText.encode(value)) }
-            Self.printLines(value, path: "")
+            for line in Self.lines(value) { print(line) }
         }
     }
 
@@ -82,18 +82,16 @@ struct ConfigCommand: AsyncParsableCommand {
     }
 
     /// `paths.run: /run/jackdaw`, a line for each value.
-    private static func printLines(_ value: JSONText.Value, path: String) {
+    static func lines(_ value: JSONText.Value, path: String = "") -> [String] {
         switch value {
         case .object(let members):
-            for member in members {
-                printLines(member.value, path: path.isEmpty ? member.name : "\(path).\(member.name)")
-            }
+            members.flatMap { lines($0.value, path: path.isEmpty ? $0.name : "\(path).\($0.name)") }
         case .array(let values):
-            for (index, value) in values.enumerated() { printLines(value, path: "\(path)[\(index)]") }
-        case .text(let text): print("\(path): \(text)")
-        case .integer(let number): print("\(path): \(number)")
-        case .boolean(let flag): print("\(path): \(flag)")
-        case .null: print("\(path): ~")
+            values.enumerated().flatMap { lines($0.element, path: "\(path)[\($0.offset)]") }
+        case .text(let text): ["\(path): \(text)"]
+        case .integer(let number): ["\(path): \(number)"]
+        case .boolean(let flag): ["\(path): \(flag)"]
+        case .null: ["\(path): ~"]
         }
     }
 }

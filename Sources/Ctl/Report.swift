@@ -16,6 +16,11 @@ struct Report {
         } catch let refusal as Refusal {
             complain(refusal.text)
             throw ArgumentParser.ExitCode(refusal.code)
+        } catch let end as ArgumentParser.ExitCode {
+            throw end
+        } catch {
+            complain("a mistake of ours: \(error)")
+            throw ArgumentParser.ExitCode(Daemon.ExitCode.internalError.rawValue)
         }
     }
 
@@ -26,30 +31,39 @@ struct Report {
 
     /// A table with the fields' names as its head, or a list of objects.
     func table(_ rows: [[AdminField]], columns: [String], typed: (String, String) -> JSONText.Value) {
-        if json { return printJSON(rows, typed: typed) }
-        let cells = rows.map { row in columns.map { name in Self.cell(row.first { $0.name == name }?.value) } }
+        print(json ? Self.json(rows, typed: typed) : Self.lines(rows, columns: columns).joined(separator: "\n"))
+    }
+
+    /// The lines of a table.
+    static func lines(_ rows: [[AdminField]], columns: [String]) -> [String] {
+        let cells = rows.map { row in columns.map { name in cell(row.first { $0.name == name }?.value) } }
         let lines = [columns] + cells
         let widths = columns.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
-        for line in lines {
+        return lines.map { line in
             var text = ""
             for (cell, width) in zip(line, widths) {
                 text += cell + String(repeating: " ", count: width - cell.count + 2)
             }
             while text.last == " " { text.removeLast() }
-            print(text)
+            return text
         }
     }
 
-    func printJSON(_ rows: [[AdminField]], typed: (String, String) -> JSONText.Value) {
+    /// A list of objects.
+    static func json(_ rows: [[AdminField]], typed: (String, String) -> JSONText.Value) -> String {
         let objects = rows.map { row in
             JSONText.Value.object(row.map { JSONText.Member($0.name, typed($0.name, $0.value)) })
         }
-        print(JSONText.encode(.array(objects)))
+        return JSONText.encode(.array(objects))
     }
 
     /// One row: a sentence for people, an object for machines.
     func done(_ sentence: String, _ members: [JSONText.Member]) {
-        print(json ? JSONText.encode(.object(members)) : sentence)
+        print(text(sentence, members))
+    }
+
+    func text(_ sentence: String, _ members: [JSONText.Member]) -> String {
+        json ? JSONText.encode(.object(members)) : sentence
     }
 
     /// Text of others on a terminal: control characters would move its cursor.

@@ -72,7 +72,7 @@ struct SessionCommand: AsyncParsableCommand {
                     let manager = try await client.instance(serving: jid.domain)
                     return try await client.ask(manager, "session-kick", [AdminField("jid", jid.description)])
                 }
-                if common.json { return Report(json: true).printJSON(rows, typed: SessionCommand.typed) }
+                if common.json { return print(Report.json(rows, typed: SessionCommand.typed)) }
                 for row in rows { print("ended \(Report.cell(row.first { $0.name == "jid" }?.value))") }
             }
         }

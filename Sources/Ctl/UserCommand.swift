@@ -84,20 +84,23 @@ struct UserCommand: AsyncParsableCommand {
                     }
                     return rows
                 }
-                Report(json: common.json).table(rows, columns: ["user", "created", "sessions"]) { name, value in
-                    name == "sessions" ? Int(value).map { .integer($0) } ?? .text(value) : .text(value)
-                }
+                let columns = ["user", "created", "sessions"]
+                Report(json: common.json).table(rows, columns: columns, typed: UserCommand.typed)
             }
         }
     }
 
     /// A domain the way that the suite has it.
-    private static func domain(_ text: String) throws -> String {
+    static func domain(_ text: String) throws -> String {
         do throws(JIDError) {
             return try BareJID.prepareDomain(text)
         } catch {
             throw Refusal(.usage, "'\(text)' is no domain: \(error)")
         }
+    }
+
+    static func typed(_ name: String, _ value: String) -> JSONText.Value {
+        name == "sessions" ? Int(value).map { .integer($0) } ?? .text(value) : .text(value)
     }
 
     static func bareJID(_ text: String) throws -> JID {
@@ -145,10 +148,19 @@ extension AdminClient {
         _ arguments: [AdminField],
         key: String
     ) async throws -> [[AdminField]] {
+        try await Self.pages(arguments, key: key) { try await ask(instance, command, $0) }
+    }
+
+    /// Likewise, of whatever answers.
+    static func pages(
+        _ arguments: [AdminField],
+        key: String,
+        _ ask: ([AdminField]) async throws -> [[AdminField]]
+    ) async throws -> [[AdminField]] {
         var rows: [[AdminField]] = []
         var after: String?
         while true {
-            let page = try await ask(instance, command, arguments + (after.map { [AdminField("after", $0)] } ?? []))
+            let page = try await ask(arguments + (after.map { [AdminField("after", $0)] } ?? []))
             rows += page
             let last = page.last?.first { $0.name == key }?.value
             guard let last, last != after else { return rows }
