@@ -30,6 +30,11 @@ struct CommonOptions: ParsableArguments {
 }
 
 extension JackdawConfiguration {
+    /// The hosted domain whose session manager answers for a domain: itself, or for one of former times the main one.
+    func nearest(_ domain: String) -> String {
+        domains.contains { $0.name == domain } ? domain : mainDomain
+    }
+
     /// Refuses a domain that the suite does not host, before anybody is asked.
     func requireHosted(_ domain: String) throws {
         guard !domains.contains(where: { $0.name == domain }) else { return }

@@ -49,9 +49,8 @@ struct UserCommand: AsyncParsableCommand {
             try await Report.running {
                 let jid = try UserCommand.bareJID(user)
                 let loaded = try common.load()
-                try loaded.configuration.requireHosted(jid.domain)
                 _ = try await AdminClient.withLink(loaded.configuration, timeout: common.timeout) { client in
-                    let manager = try await client.instance(serving: jid.domain)
+                    let manager = try await client.instance(serving: loaded.configuration.nearest(jid.domain))
                     return try await client.ask(manager, "user-remove", [AdminField("user", jid.description)])
                 }
                 let members = [JSONText.Member("user", .text(jid.description))]
@@ -61,28 +60,21 @@ struct UserCommand: AsyncParsableCommand {
     }
 
     struct List: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Lists the accounts of a domain, or of all.")
+        static let configuration = CommandConfiguration(
+            abstract: "Lists the accounts of a domain, or of all, those included that are hosted no longer."
+        )
         @OptionGroup var common: CommonOptions
         @Argument(help: "A domain; all without.") var domain: String?
 
         func run() async throws {
             try await Report.running {
                 let loaded = try common.load()
-                let one = try domain.map(UserCommand.domain)
-                if let one { try loaded.configuration.requireHosted(one) }
-                let wanted = one.map { [$0] } ?? loaded.configuration.domains.map(\.name)
+                let domain = try domain.map(UserCommand.domain)
+                let arguments = domain.map { [AdminField("domain", $0)] } ?? []
+                let server = loaded.configuration.nearest(domain ?? loaded.configuration.mainDomain)
                 let rows = try await AdminClient.withLink(loaded.configuration, timeout: common.timeout) { client in
-                    var rows: [[AdminField]] = []
-                    for domain in wanted {
-                        let manager = try await client.instance(serving: domain)
-                        rows += try await client.pages(
-                            manager,
-                            "user-list",
-                            [AdminField("domain", domain)],
-                            key: "user"
-                        )
-                    }
-                    return rows
+                    let manager = try await client.instance(serving: server)
+                    return try await client.pages(manager, "user-list", arguments, key: "user")
                 }
                 let columns = ["user", "created", "sessions"]
                 Report(json: common.json).table(rows, columns: columns, typed: UserCommand.typed)

@@ -97,6 +97,53 @@ import XMPPCore
         #expect(derived == 1)
     }
 
+    @Test("Accounts of a domain that is hosted no longer are listed, and removed with their subscriptions")
+    func formerDomain() throws {
+        world.add("old@former.example")
+        let former = World.bare("old@former.example")
+        _ = world.database.change(World.bare("ann@localhost")) {
+            $0.items["old@former.example"] = Self.item("old@former.example")
+        }
+        _ = world.database.change(former) {
+            $0.items["ann@localhost"] = Self.item("ann@localhost")
+            $0.items["far@far.example"] = Self.item("far@far.example")
+        }
+        let all = try ask("user-list")
+        #expect(all.rows.map { field("user", $0) } == ["ann@localhost", "old@former.example"])
+        let some = try ask("user-list", ["domain": "former.example"])
+        #expect(some.rows.map { field("user", $0) } == ["old@former.example"])
+        // Nobody logs in there, and no more accounts are made.
+        #expect(try ask("user-passwd", ["user": "old@former.example", "password": "x"]).error != nil)
+        #expect(try ask("user-add", ["user": "new@former.example", "password": "x"]).error != nil)
+
+        let ann = TestClient.online(world, "ann@localhost")
+        #expect(
+            field("user", try ask("user-remove", ["user": "old@former.example"]).rows.first) == "old@former.example"
+        )
+        world.loop.run()
+        #expect(world.database.accounts[former] == nil)
+        #expect(
+            world.database.accounts[World.bare("ann@localhost")]?.items["old@former.example"]?.subscription == "none"
+        )
+        _ = ann.take()
+        // The router would end the link of who speaks for a domain that is not its own.
+        #expect(world.takeOutside().allSatisfy { !$0.contains("from='old@former.example") })
+        #expect(try ask("user-list", ["domain": "former.example"]).error?.condition == "item-not-found")
+        #expect(try ask("user-remove", ["user": "old@former.example"]).error?.condition == "item-not-found")
+    }
+
+    private static func item(_ contact: String) -> RosterItemRow {
+        RosterItemRow(
+            contact: contact,
+            name: nil,
+            subscription: "both",
+            ask: false,
+            approved: false,
+            groups: [],
+            version: 1
+        )
+    }
+
     @Test("Sessions are listed and kicked; a kicked one cannot resume")
     func sessions() throws {
         let ann = TestClient.online(world, "ann@localhost", priority: 5, resume: true)

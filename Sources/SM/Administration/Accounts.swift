@@ -73,14 +73,14 @@ final class Accounts {
     }
 
     /// Removes every row of the user, then ends the sessions and tells the contacts that the subscriptions are over
-    /// (RFC 6121 §2.5.2 for each of them).
+    /// (RFC 6121 §2.5.2 for each of them). Also for an account of a domain that is hosted no longer.
     ///
     /// - Parameters:
     ///   - jid: the account.
     ///   - tellFirst: called when the rows are gone and the sessions are still there, to answer one of them.
     /// - Returns: done when the rows are gone and the sessions ended.
     func remove(_ jid: BareJID, tellFirst: @escaping () -> Void = {}) -> EventLoopFuture<Void> {
-        guard isOurs(jid) else { return server.eventLoop.makeFailedFuture(AccountError.notFound) }
+        guard jid.local != nil else { return server.eventLoop.makeFailedFuture(AccountError.notFound) }
         let promise = server.eventLoop.makePromise(of: Void.self)
         server.users.with(jid) { outcome in
             switch outcome {
@@ -113,7 +113,9 @@ final class Accounts {
             server.end(session, .ended(condition: .notAuthorized, text: "the account was removed"))
         }
         server.users.remove(user.jid)
-        for (contact, types) in user.roster.cancellations {
+        // For a domain that is hosted no longer we speak to our own users only: the router would refuse more.
+        for (contact, types) in user.roster.cancellations
+        where isOurs(user.jid) || server.hosted.contains(contact.domain) {
             for type in types {
                 server.route(Stanza(kind: .presence, to: JID(contact), from: user.address, type: type))
             }

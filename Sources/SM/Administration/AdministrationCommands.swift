@@ -67,14 +67,16 @@ final class AdministrationCommands {
 
     private func userList(_ request: AdminRequest) throws(Failure) -> Rows {
         let domain = request["domain"].map { (try? BareJID.prepareDomain($0)) ?? $0 }
-        if let domain, !server.hosted.contains(domain) {
-            throw Failure("item-not-found", "\(domain) is not a domain of this server")
-        }
+        let isHosted = domain.map(server.hosted.contains) ?? true
         let after = try Self.address("after", of: request)?.bare
         let rows = server.stores.accounts.list(domain: domain, after: after, limit: Self.limit(of: request))
         let table = server.users
-        return rows.assumeIsolated().map { rows in
-            self.page(
+        return rows.assumeIsolated().flatMapThrowing { rows in
+            // What is left of a domain that was hosted once is listed.
+            if rows.isEmpty, !isHosted, after == nil {
+                throw Failure("item-not-found", "\(domain ?? "") is not a domain of this server, and has no accounts")
+            }
+            return self.page(
                 rows.lazy.map { row in
                     [
                         AdminField("user", row.user.description),
@@ -83,7 +85,7 @@ final class AdministrationCommands {
                     ]
                 }
             )
-        }.nonisolated().flatMapErrorThrowing { _ in throw Self.databaseAway }
+        }.nonisolated().flatMapErrorThrowing { error in throw error as? Failure ?? Self.databaseAway }
     }
 
     // MARK: - Sessions
