@@ -157,4 +157,29 @@ import XMPPCore
         world.advance(seconds: 60)
         #expect(world.server.users.count == 0)
     }
+
+    /// RFC 6121 §2.3.3, XEP-0049 §2.3, XEP-0054 §3.2: no stranger may, and nobody learns whether there is an account.
+    @Test(
+        "What only the owner may ask is refused alike, whether there is an account or not, and whom it blocks",
+        arguments: [
+            ("get", "<query xmlns='jabber:iq:roster'/>", StanzaError.Condition.forbidden),
+            ("set", "<query xmlns='jabber:iq:roster'><item jid='a@b'/></query>", .forbidden),
+            ("get", "<query xmlns='jabber:iq:private'><x xmlns='urn:x'/></query>", .forbidden),
+            ("set", "<query xmlns='jabber:iq:private'><x xmlns='urn:x'/></query>", .forbidden),
+            ("set", "<vCard xmlns='vcard-temp'/>", .notAllowed),
+        ]
+    )
+    func ownersOnly(type: String, payload: String, condition: StanzaError.Condition) throws {
+        let world = World(users: ["ann@localhost", "bob@localhost", "hater@localhost"])
+        _ = world.database.change(World.bare("hater@localhost")) { $0.blocked = ["ann@localhost"] }
+        let ann = TestClient.online(world, "ann@localhost")
+        for address in ["bob@localhost", "hater@localhost", "nobody@localhost", "nobody@second.example"] {
+            ann.send("<iq type='\(type)' id='i' to='\(address)'>\(payload)</iq>")
+            let error = try #require(try ann.stanzas().first { $0.id == "i" }?.stanzaError)
+            #expect(error.condition == condition, "\(address)")
+        }
+        ann.send("<iq type='\(type)' id='own' to='ann@localhost'>\(payload)</iq>")
+        let own = try #require(try ann.stanzas().first { $0.id == "own" })
+        #expect(own.type == "result", "\(own)")
+    }
 }

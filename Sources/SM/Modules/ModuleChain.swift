@@ -107,6 +107,15 @@ struct ModuleChain {
         Self.first(account[request.namespace] ?? []) { $0.requestToAccount(passage, request, user: user) }
     }
 
+    /// The error for a request to an account of somebody else that only its owner may make.
+    func refusalOfStrangers(_ stanza: Stanza) -> StanzaError? {
+        guard let request = stanza.payloadTag else { return nil }
+        for module in account[request.namespace] ?? [] {
+            if let error = module.refusalOfStrangers(name: request.name, type: stanza.type) { return error }
+        }
+        return nil
+    }
+
     /// The first module of this type, for those that work together.
     func module<Module: SMModule>(_ type: Module.Type) -> Module? {
         for case let module as Module in modules { return module }

@@ -19,6 +19,9 @@ final class PrivateStorageModule: SMModule {
         if case .account = entity { [Namespace.privateStorage] } else { [] }
     }
 
+    /// §2.3: data of another user.
+    func refusalOfStrangers(name: String, type: String?) -> StanzaError? { name == "query" ? .forbidden : nil }
+
     func requestToAccount(_ passage: Passage, _ request: Element, user: User) -> Verdict {
         guard request.name == "query" else { return .pass }
         guard passage.session?.user === user else { return .error(.forbidden) }

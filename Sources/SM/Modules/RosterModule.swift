@@ -25,9 +25,11 @@ final class RosterModule: SMModule {
         [Element("ver", Namespace.rosterVersioning), Element("sub", Namespace.subscriptionPreApproval)]
     }
 
+    /// §2.3.3: somebody else's roster.
+    func refusalOfStrangers(name: String, type: String?) -> StanzaError? { name == "query" ? .forbidden : nil }
+
     func requestToAccount(_ passage: Passage, _ request: Element, user: User) -> Verdict {
         guard request.name == "query" else { return .pass }
-        // §2.3.3: somebody else's roster.
         guard let session = passage.session, session.user === user else { return .error(.forbidden) }
         passage.hold()
         let isQueued = user.rosterChanges.run { done in

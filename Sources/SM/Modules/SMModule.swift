@@ -64,6 +64,9 @@ protocol SMModule: AnyObject {
     /// An IQ request to a local account, on whose behalf the server answers. `passage.session?.user === user` tells
     /// that the user itself asks; the others' right to know is for the module to judge.
     func requestToAccount(_ passage: Passage, _ request: Element, user: User) -> Verdict
+    /// The error for a request in one of the `accountNamespaces` that the account alone may make; nil: the account is
+    /// asked. It is given before anybody looks whether there is such an account, so that it does not tell.
+    func refusalOfStrangers(name: String, type: String?) -> StanzaError?
 
     /// A session sent initial presence.
     func sessionAvailable(_ session: Session)
@@ -102,6 +105,7 @@ extension SMModule {
     func toUser(_ passage: Passage, user: User) -> Verdict { .pass }
     func requestToServer(_ passage: Passage, _ request: Element, domain: String) -> Verdict { .pass }
     func requestToAccount(_ passage: Passage, _ request: Element, user: User) -> Verdict { .pass }
+    func refusalOfStrangers(name: String, type: String?) -> StanzaError? { nil }
     func sessionAvailable(_ session: Session) {}
     func sessionUnavailable(_ session: Session) {}
     func sessionEnded(_ session: Session) {}

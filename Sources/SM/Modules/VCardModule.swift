@@ -18,13 +18,17 @@ final class VCardModule: SMModule {
 
     func features(of entity: DiscoEntity) -> [String] { [Namespace.vcard] }
 
+    /// §3.2: nobody changes the vCard of somebody else.
+    func refusalOfStrangers(name: String, type: String?) -> StanzaError? {
+        name == Self.tag.name && type == "set" ? .notAllowed : nil
+    }
+
     func requestToAccount(_ passage: Passage, _ request: Element, user: User) -> Verdict {
         guard request.name == Self.tag.name else { return .pass }
         if passage.stanza.type == "get" {
             load(passage, of: user)
             return .handled
         }
-        // §3.2: nobody changes the vCard of somebody else.
         guard passage.session?.user === user else { return .error(.notAllowed) }
         return set(passage, of: user)
     }

@@ -88,6 +88,11 @@ extension SMServer {
             return replyError(to: passage, error)
         }
         guard to.local != nil else { return toServer(passage, domain: to.domain) }
+        if passage.stanza.isIQRequest, to.isBare, passage.stanza.from?.bare != to.bare,
+            let error = chain.refusalOfStrangers(passage.stanza)
+        {
+            return replyError(to: passage, error)
+        }
         if let user = users[to.bare] { return toUser(passage, user) }
         guard needsAccount(passage) else { return }
         passage.hold()
