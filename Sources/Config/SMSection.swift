@@ -65,6 +65,8 @@ extension JackdawConfiguration {
         /// Unacknowledged stanzas that are kept for a session; beyond it the session ends.
         package var unacknowledgedStanzas = 25_000
         package var unacknowledgedBytes = 16 << 20
+        /// The same of all sessions together; beyond it broken sessions end, the oldest first.
+        package var unacknowledgedBytesTotal = 512 << 20
         package var accounts = 1_000_000
 
         package init() {}
@@ -100,6 +102,7 @@ extension JackdawConfiguration.SMLimits {
         section.integer("directed_presence", &directedPresence, in: 1...1_000_000)
         section.integer("unacknowledged_stanzas", &unacknowledgedStanzas, in: 10...1_000_000)
         section.bytes("unacknowledged_bytes", &unacknowledgedBytes, in: 64 << 10...1 << 30)
+        section.bytes("unacknowledged_bytes_total", &unacknowledgedBytesTotal, in: 1 << 20...1 << 40)
         section.integer("accounts", &accounts, in: 1...1_000_000_000)
     }
 }

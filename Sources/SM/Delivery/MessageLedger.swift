@@ -26,12 +26,16 @@ struct MessageLedger: Sendable {
         var holders: Int
         var isAcknowledged = false
         let row: Int64?
+        let size: Int
     }
 
     private var records: [DeliveryID: Record] = [:]
     private var last: UInt64 = 0
     /// The rows of the spool that are in an outbox: they must not be read and sent again.
     private(set) var rows: Set<Int64> = []
+
+    /// The bytes of all messages, each once.
+    private(set) var bytes = 0
 
     var isEmpty: Bool { records.isEmpty }
 
@@ -41,10 +45,11 @@ struct MessageLedger: Sendable {
     }
 
     /// A new message; it has no holder until `hold`.
-    mutating func open(row: Int64? = nil) -> DeliveryID {
+    mutating func open(row: Int64? = nil, size: Int = 0) -> DeliveryID {
         last += 1
         let id = DeliveryID(value: last)
-        records[id] = Record(holders: 0, row: row)
+        records[id] = Record(holders: 0, row: row, size: size)
+        bytes += size
         if let row { rows.insert(row) }
         return id
     }
@@ -88,6 +93,7 @@ struct MessageLedger: Sendable {
 
     private mutating func forget(_ record: Record, _ id: DeliveryID) {
         records[id] = nil
+        bytes -= record.size
         if let row = record.row { rows.remove(row) }
     }
 }

@@ -90,7 +90,9 @@ extension SMServer {
         of user: User,
         row: Int64? = nil
     ) -> Bool {
-        let delivery = type.isKept ? user.ledger.open(row: row) : nil
+        // RFC 6121 §8.5 lets it be ignored.
+        if type == .headline, isMemoryShort(for: user, adding: outgoing.encodedSize) { return true }
+        let delivery = type.isKept ? user.ledger.open(row: row, size: outgoing.encodedSize) : nil
         // All copies share the bytes.
         let outgoing = delivery == nil && resources.count < 2 ? outgoing : outgoing.compacted()
         var isTaken = false
@@ -125,6 +127,11 @@ extension SMServer {
         guard size <= configuration.largestStanza else {
             refuse(outgoing.stanza, for: session)
             return true
+        }
+        // A message is counted by now, with the user's ledger.
+        let growth = delivery == nil ? size : 0
+        if isKept, isMemoryShort(for: session.user, adding: growth), !makeRoom(for: session, adding: growth) {
+            return false
         }
         switch session.outbox.append(outgoing, delivery: delivery, size: size, isHeld: isHeld) {
         case .send(let number): tell(session, outgoing, number)
@@ -184,7 +191,7 @@ extension SMServer {
         if session.flow.isEchoDue { askForEcho(session.flow) }
     }
 
-    private func endOverflowing(_ session: Session) {
+    func endOverflowing(_ session: Session) {
         logger.info("session ended, too much is unacknowledged", metadata: ["jid": "\(session.jid)"])
         end(session, .ended(condition: .resourceConstraint, text: "too much is unacknowledged"))
     }
@@ -248,7 +255,10 @@ extension SMServer {
         if case .deliver(let resources) = decision {
             let takers = resources.compactMap { user.session(resource: $0) }
             let hasSpool = configuration.sm.isEnabled(.offline) && OfflinePolicy.isStored(outgoing.stanza)
-            let free = takers.filter { !hasSpool || !$0.outbox.isBusy }.map(\.resource)
+            let mayTake = { (session: Session) in
+                !hasSpool || (!session.outbox.isBusy && !self.isMakingRoom)
+            }
+            let free = takers.filter(mayTake).map(\.resource)
             if put(late, type, into: free, of: user, row: row) { return }
             // Much of it at once must not end the session that takes it over: the rest comes from the spool.
             if let busy = takers.first(where: \.isAttached) { readLater(into: busy) }

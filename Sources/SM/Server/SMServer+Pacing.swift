@@ -11,8 +11,8 @@ import XMPPCore
 ///
 /// A stanza goes out at once while the link is not busy, its C2S reads (`InstanceFlow`) and nothing waits before it.
 /// Else it waits: in the outbox of its session, or for other domains in `outside`. One drain empties all of these in
-/// turn, a slice of each, as the link writes. Each has a bound of its own: a session whose outbox is full ends, what does not fit into `outside` is
-/// refused.
+/// turn, a slice of each, as the link writes. Each has a bound of its own: a session whose outbox is full ends, what
+/// does not fit into `outside` is refused.
 extension SMServer {
     /// Above so many bytes on the link nothing is added to it; a quarter of what it holds.
     static let congestion = 4 << 20

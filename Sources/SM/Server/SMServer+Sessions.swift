@@ -109,7 +109,9 @@ extension SMServer {
     func detach(_ session: Session) {
         guard session.isAttached else { return }
         guard let resumption = session.resumption else { return end(session, .lost) }
-        session.state = .broken(since: now())
+        let since = now()
+        session.state = .broken(since: since)
+        brokenSessions.append((session: session, since: since))
         session.outbox.detached()
         metrics.brokenSessions.increment()
         logger.debug("session broken", metadata: ["jid": "\(session.jid)"])

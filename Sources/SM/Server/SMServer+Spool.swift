@@ -129,7 +129,9 @@ extension SMServer {
     /// Reads the next page, or pauses while the session has enough to do, or the link.
     private func readOn(into session: Session) {
         let user = session.user
-        guard !session.outbox.isBusy, !isLinkBusy else { return pauseReading(into: session) }
+        guard !session.outbox.isBusy, !isLinkBusy, !isMemoryShort(for: user) else {
+            return pauseReading(into: session)
+        }
         user.spool.generation += 1
         let generation = user.spool.generation
         user.spool.reading = .reading(session.name)
@@ -163,7 +165,8 @@ extension SMServer {
                 deleteFromSpool([row.id], of: user)
                 continue
             }
-            guard session.outbox.hasRoom(for: outgoing.encodedSize) else {
+            let size = outgoing.encodedSize
+            guard session.outbox.hasRoom(for: size), !isMemoryShort(for: user, adding: size) else {
                 // It stays where it is, and those after it; those before it are known by the ledger.
                 user.spool.position = (sorted[index...].map(\.id).min() ?? last) - 1
                 return pauseReading(into: session)
@@ -198,6 +201,7 @@ extension SMServer {
     private func pauseReading(into session: Session) {
         session.user.spool.reading = .paused(session.name)
         if isLinkBusy { queue(session) }
+        if session.outbox.count == 0, isMemoryShort(for: session.user) { starved.append(session) }
         drain(session.user)
     }
 

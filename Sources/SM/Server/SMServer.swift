@@ -24,6 +24,8 @@ final class SMServer {
     let link: any LinkPort
     let stores: Stores
     let users: UserTable
+    /// What is kept until clients acknowledge it.
+    let kept = KeptBytes()
     let metrics: SMMetrics
     let logger: Logger
     /// Microseconds since 1970.
@@ -46,6 +48,12 @@ final class SMServer {
     var reportIsScheduled = false
     /// Sessions whose outbox waits for the link, in the order of their turns.
     var paced: Deque<Session> = []
+    /// Sessions that broke, the first that broke first; those that are not broken any more are passed over.
+    var brokenSessions: Deque<(session: Session, since: Int64)> = []
+    /// While sessions end to make room, what they kept goes to the spool, not to other sessions.
+    var isMakingRoom = false
+    /// Sessions that read the spool and wait for memory.
+    var starved: [Session] = []
     /// How far each C2S has read, by its name.
     var flows: [String: InstanceFlow] = [:]
     /// What waits for the link and is for domains that are not ours.
@@ -82,7 +90,7 @@ final class SMServer {
         self.metrics = metrics
         self.logger = logger
         self.now = now
-        self.users = UserTable(load: { stores.loadUser($0) }, now: now)
+        self.users = UserTable(kept: kept, load: { stores.loadUser($0) }, now: now)
     }
 
     /// Makes the modules and starts the timers; called once, before anything else.
@@ -129,7 +137,12 @@ final class SMServer {
         users.sweep()
         rewriteHomeless()
         deleteDoomed()
+        feedStarved()
         graves.forget(before: now())
         metrics.users.set(users.count)
+        metrics.unacknowledgedBytes.set(kept.bytes)
+        while let (session, since) = brokenSessions.first, session.state != .broken(since: since) {
+            brokenSessions.removeFirst()
+        }
     }
 }

@@ -67,7 +67,14 @@ final class Session {
     var settlement = InboundSettlement()
     /// How many stanzas the client sent before `<enable/>`: the `h` of XEP-0198 counts from there.
     var countsFrom: UInt64 = 0
-    var outbox: SessionOutbox<Outgoing>
+    var outbox: SessionOutbox<Outgoing> {
+        didSet {
+            user.kept.add(outbox.looseBytes - countedBytes)
+            countedBytes = outbox.looseBytes
+        }
+    }
+    /// What `user.kept` has of the outbox: messages count with the user's ledger.
+    private var countedBytes = 0
     var resumption: Resumption?
     var expiry: Scheduled<Void>?
     /// Whether a report of settled stanzas is on its way in this turn of the loop.

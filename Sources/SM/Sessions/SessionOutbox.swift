@@ -46,6 +46,8 @@ struct SessionOutbox<Payload: Sendable>: Sendable {
     private(set) var queue: Deque<Entry> = []
     /// The bytes of all of it.
     private(set) var bytes = 0
+    /// Of these, the bytes of what carries no `delivery`.
+    private(set) var looseBytes = 0
     /// Bytes that were sent, and that no sign of the client has confirmed: its acknowledgement, or without XEP-0198
     /// its next stanza.
     private(set) var unconfirmed = 0
@@ -111,6 +113,7 @@ struct SessionOutbox<Payload: Sendable>: Sendable {
         }
         guard hasRoom(for: size) else { return .full }
         bytes += size
+        if delivery == nil { looseBytes += size }
         let entry = Entry(payload: payload, delivery: delivery, size: size)
         guard isSentNow else {
             queue.append(entry)
@@ -128,6 +131,7 @@ struct SessionOutbox<Payload: Sendable>: Sendable {
         unconfirmed += entry.size
         guard isCounting || entry.delivery != nil else {
             bytes -= entry.size
+            looseBytes -= entry.size
             return (number: nil, entry: entry)
         }
         wire.append(entry)
@@ -169,6 +173,7 @@ struct SessionOutbox<Payload: Sendable>: Sendable {
         wire.removeAll()
         queue.removeAll()
         bytes = 0
+        looseBytes = 0
         unconfirmed = 0
         return all
     }
@@ -179,6 +184,7 @@ struct SessionOutbox<Payload: Sendable>: Sendable {
         wire.removeFirst(count)
         for entry in removed {
             bytes -= entry.size
+            if entry.delivery == nil { looseBytes -= entry.size }
             unconfirmed -= entry.size
         }
         return removed

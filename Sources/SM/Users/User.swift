@@ -15,7 +15,15 @@ final class User {
     /// In the order in which they were opened.
     private(set) var sessions: [Session] = []
     /// Which messages are in the outboxes of which sessions.
-    var ledger = MessageLedger()
+    var ledger = MessageLedger() {
+        didSet {
+            kept.add(ledger.bytes - countedBytes)
+            countedBytes = ledger.bytes
+        }
+    }
+    /// What is kept for its sessions' clients.
+    let kept: KeptBytes
+    private var countedBytes = 0
     var spool = SpoolState()
     /// Changes of the roster, one after the other.
     let rosterChanges = ChangeQueue()
@@ -26,11 +34,12 @@ final class User {
     /// The account was removed: nothing is written any more.
     var isRemoved = false
 
-    init(jid: BareJID, roster: Roster, blocklist: Blocklist) {
+    init(jid: BareJID, roster: Roster, blocklist: Blocklist, kept: KeptBytes) {
         self.jid = jid
         self.stanzaIDStart = StanzaIDs.start(by: jid)
         self.roster = roster
         self.blocklist = blocklist
+        self.kept = kept
     }
 
     /// Whether nothing of this sender reaches the user (XEP-0191 §3.3): also what was taken before it was blocked.

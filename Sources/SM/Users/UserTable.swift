@@ -25,6 +25,7 @@ final class UserTable {
     private var loading: [BareJID: [Completion]] = [:]
     /// Users that were idle at some time, each once (`User.isNoted`), with the time from which they are to be kept.
     private var idle: Deque<(user: User, since: Int64)> = []
+    private let kept: KeptBytes
     private let load: (BareJID) -> EventLoopFuture<StoredUser?>
     private let now: () -> Int64
     private let waitingLimit: Int
@@ -32,11 +33,13 @@ final class UserTable {
     private let keep: Int64
 
     init(
+        kept: KeptBytes,
         load: @escaping (BareJID) -> EventLoopFuture<StoredUser?>,
         now: @escaping () -> Int64,
         waitingLimit: Int = 1_000,
         keep: Int64 = 30_000_000
     ) {
+        self.kept = kept
         self.load = load
         self.now = now
         self.waitingLimit = waitingLimit
@@ -111,7 +114,8 @@ final class UserTable {
             let user = User(
                 jid: jid,
                 roster: Roster(stored.roster, requests: stored.requests),
-                blocklist: Blocklist(stored.blocked.compactMap { try? JID($0) })
+                blocklist: Blocklist(stored.blocked.compactMap { try? JID($0) }),
+                kept: KeptBytes(within: kept)
             )
             user.lastNeeded = now()
             users[jid] = user
