@@ -232,7 +232,8 @@ final class TestClientHandler: ChannelInboundHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
     private static func makeReader(_ contentNamespace: String) -> StreamReader {
-        var limits = StreamReader.Limits()
+        // A server may send more of everything than a client.
+        var limits = StreamReader.Limits(nodes: .max)
         limits.stanzaBytes = 16 << 20
         return StreamReader(trust: .foreign, contentNamespaces: [contentNamespace], limits: limits)
     }
