@@ -53,7 +53,8 @@ class KeepingTests(Story):
         words = (await self.call("set-domain", "chat.example.org")).stdout
         self.assertIn("The suite was restarted", words)
         await self.alice.until(lambda: self.alice.is_cut_off, "end of the connection")
-        self.assertEqual(await asyncio.to_thread(self.suite.users), [])
+        # Out of use, but they can be seen and removed.
+        self.assertEqual(await asyncio.to_thread(self.suite.users), ["alice@localhost", "bob@localhost"])
         await self.add_users("alice", domain="chat.example.org")
         certificate = self.suite.certificate("chat.example.org").read_text(encoding="ascii")
         alice = await self.client("alice", domain="chat.example.org", trusted=certificate)
@@ -62,4 +63,5 @@ class KeepingTests(Story):
         await alice.log_out()
 
         await self.call("set-domain", "localhost")
+        await self.call("jackdawctl", "user", "remove", "alice@chat.example.org")
         await self.assert_that_all_is_there()
