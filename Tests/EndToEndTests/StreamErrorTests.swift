@@ -29,6 +29,10 @@ import XML
         Case("invalid-namespace", "a foreign content namespace", open.replacing("jabber:client", with: "jabber:other")),
         Case("unsupported-encoding", "ISO-8859-1", open.replacing("'1.0'?", with: "'1.0' encoding='ISO-8859-1'?")),
         Case("restricted-xml", "a DTD", "<?xml version='1.0'?><!DOCTYPE a [<!ENTITY b 'c'>]>" + open.dropFirst(21)),
+        Case("unsupported-version", "a version that is none", open.replacing(" version='1.0'>", with: " version='x'>")),
+        Case("improper-addressing", "an address that is none", open.replacing("'localhost'", with: "'@'")),
+        Case("bad-format", "a root of another name", open.replacing("stream:stream ", with: "stream:flow ")),
+        Case("bad-namespace-prefix", "a prefix that is not declared", open + "<x:a/>"),
         Case("not-well-formed", "no XML at all", "GET / HTTP/1.1\r\n\r\n"),
         Case("not-authorized", "a message", open + "<message to='a@localhost'><body>x</body></message>"),
         Case("not-authorized", "an IQ", open + "<iq type='get' id='1'><ping xmlns='urn:xmpp:ping'/></iq>"),
@@ -69,6 +73,14 @@ import XML
         try await client.bind("here")
         try await client.send(test.text)
         #expect(try await client.streamError() == test.condition)
+    }
+
+    @Test func moreAcknowledgedThanWasSentEndsTheStream() async throws {
+        let suite = try await RunningSuite.shared()
+        let (client, _) = try await TestClient.login(suite.addAccount(named: "boaster"), to: suite)
+        _ = try await client.enableManagement()
+        try await client.send("<a xmlns='urn:xmpp:sm:3' h='7'/>")
+        #expect(try await client.streamError() == "undefined-condition")
     }
 
     @Test func aStanzaBeforeBindingIsNotAuthorized() async throws {
