@@ -96,8 +96,9 @@ import XML
         let client = try await TestClient.connect(port: suite.clientPort)
         try await client.openStream(to: suite.domain)
         try await client.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/><message to='a@localhost'/>")
-        // No TLS may begin over smuggled clear text: the stream ends with an error or the connection without one.
-        #expect(try await client.streamError() != "proceed")
+        // No TLS may begin over smuggled clear text (RFC 6120 §5.4.3.2).
+        let answer = try await client.element()
+        #expect(answer.name == "failure" && answer.namespace == "urn:ietf:params:xml:ns:xmpp-tls")
     }
 
     static let component = [
