@@ -54,6 +54,20 @@ final class RunningSuite: Sendable {
         instances: Int = 1,
         cluster: PrivateCluster? = nil
     ) async throws -> RunningSuite {
+        // A port that was free when it was chosen may be taken when a process listens.
+        for _ in 0..<2 {
+            let suite = try? await launch(c2s, configuration, instances, cluster)
+            if let suite { return suite }
+        }
+        return try await launch(c2s, configuration, instances, cluster)
+    }
+
+    private static func launch(
+        _ c2s: String,
+        _ configuration: String,
+        _ instances: Int,
+        _ cluster: PrivateCluster?
+    ) async throws -> RunningSuite {
         let suite = try await RunningSuite(cluster: cluster ?? PrivateCluster.shared())
         try suite.writeFiles(c2s: c2s, configuration)
         try suite.launch("router-1")
