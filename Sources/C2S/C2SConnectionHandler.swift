@@ -380,7 +380,8 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         writtenBytes += buffer.readableBytes
         hub.metrics.bytesSent.increment(by: buffer.readableBytes)
         context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
-        if bufferedBytes(context) > hub.configuration.limits.outputBytes {
+        // The channel has little while it is writable; to ask how much costs more than to write a stanza.
+        if !context.channel.isWritable, bufferedBytes(context) > hub.configuration.limits.outputBytes {
             hub.metrics.slowClients.increment()
             logger.info("the client does not read", metadata: ["peer": "\(clientAddress)"])
             run(machine.giveUp())

@@ -62,6 +62,8 @@ final class C2SHub {
     private var registrations: [String: C2SConnectionHandler] = [:]
     private var owners = OwnerTable()
     private var unflushed: [C2SConnectionHandler] = []
+    /// While a burst of the link is read, whose end flushes.
+    private var isReadingLink = false
     /// Those that wait for room on the link, the first that came first.
     private var parked: Deque<C2SConnectionHandler> = []
     private var isUnparkScheduled = false
@@ -183,11 +185,22 @@ final class C2SHub {
         }
     }
 
-    /// Flushes at the end of this turn of the loop.
+    /// Flushes at the end of the link's burst, or of this turn of the loop.
     func wantFlush(_ handler: C2SConnectionHandler) {
         unflushed.append(handler)
-        guard unflushed.count == 1 else { return }
+        guard unflushed.count == 1, !isReadingLink else { return }
         eventLoop.assumeIsolated().execute { self.flush() }
+    }
+
+    /// The link's next burst begins.
+    func linkReadBegan() {
+        isReadingLink = true
+    }
+
+    /// All of the link's burst has been handed over.
+    func linkReadComplete() {
+        isReadingLink = false
+        flush()
     }
 
     private func flush() {

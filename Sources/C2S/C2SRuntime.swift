@@ -232,6 +232,9 @@ extension C2SRuntime: InstanceLinkDelegate {
 
     func link(_ link: InstanceLink, takes route: RouteFrame) -> Bool { hub.takes(route) }
 
+    func linkReadBegan(_ link: InstanceLink) { hub.linkReadBegan() }
+    func linkReadComplete(_ link: InstanceLink) { hub.linkReadComplete() }
+
     func link(_ link: InstanceLink, received message: SessionMessage, from instance: String) {
         hub.received(message, from: instance)
     }

@@ -4,7 +4,7 @@ import NIOCore
 import XML
 import XMPPCore
 
-/// One connection of an `InstanceLink`: reads the stream, runs the machine's actions, writes once per loop turn.
+/// One connection of an `InstanceLink`: reads the stream, runs the machine's actions, writes once per burst.
 final class ComponentLinkHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -19,9 +19,10 @@ final class ComponentLinkHandler: ChannelInboundHandler {
     private let reader: StreamReader
     private var context: ChannelHandlerContext?
 
-    private var out = ByteBuffer()
-    private var inFlight = 0
+    private var out: LinkOutput
     private var isFlushScheduled = false
+    /// Between the first byte of a burst and its end, which writes what the burst led to.
+    private var isReading = false
     private var failure: LinkFailure?
     private var wasUp = false
     private var hasWritten = false
@@ -32,6 +33,7 @@ final class ComponentLinkHandler: ChannelInboundHandler {
         self.link = link
         self.attempt = attempt
         self.configuration = link.configuration
+        self.out = LinkOutput(bound: link.configuration.queueBytes)
         self.machine = ComponentLinkStateMachine(link.configuration.identity)
         self.reader = StreamReader(
             trust: .internalLink,
@@ -43,7 +45,7 @@ final class ComponentLinkHandler: ChannelInboundHandler {
 
     var isUp: Bool { self.machine.isUp && self.failure == nil }
 
-    var queuedBytes: Int { self.out.readableBytes + self.inFlight }
+    var queuedBytes: Int { self.out.queuedBytes }
 
     // MARK: Sending
 
@@ -51,10 +53,9 @@ final class ComponentLinkHandler: ChannelInboundHandler {
     @discardableResult
     func write(_ body: (inout ByteBuffer) -> Void) -> Bool {
         guard self.failure == nil else { return true }
-        let start = self.out.writerIndex
-        body(&self.out)
-        guard self.out.writerIndex - start <= self.configuration.elementBytes else {
-            self.out.moveWriterIndex(to: start)
+        let length = self.out.append(body)
+        guard length <= self.configuration.elementBytes else {
+            self.out.removeLast(length)
             return false
         }
         guard self.queuedBytes <= self.configuration.queueBytes else {
@@ -71,9 +72,8 @@ final class ComponentLinkHandler: ChannelInboundHandler {
     func stop() {
         guard self.failure == nil, let context = self.context else { return }
         self.failure = .stopped
-        self.out.writeStaticString("</stream:stream>")
-        context.writeAndFlush(self.wrapOutboundOut(self.out), promise: nil)
-        self.out = ByteBuffer()
+        self.out.append { $0.writeStaticString("</stream:stream>") }
+        context.writeAndFlush(self.wrapOutboundOut(self.out.takeAll()), promise: nil)
         // To close at once would reset the connection, and what we said last could be lost with it.
         self.timer?.cancel()
         self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: Self.closeTimeout) {
@@ -82,26 +82,24 @@ final class ComponentLinkHandler: ChannelInboundHandler {
     }
 
     private func scheduleFlush() {
-        guard !self.isFlushScheduled, self.inFlight == 0, let context = self.context else { return }
+        guard !self.isFlushScheduled, !self.isReading, self.out.isReady, let context = self.context else { return }
         self.isFlushScheduled = true
         context.eventLoop.assumeIsolated().execute { self.flush() }
     }
 
     private func flush() {
         self.isFlushScheduled = false
-        guard self.failure == nil, self.inFlight == 0, self.out.readableBytes > 0, let context = self.context else {
+        guard self.failure == nil, let context = self.context, let bytes = self.out.take(for: context.channel) else {
             return
         }
-        let bytes = self.out
-        self.out = context.channel.allocator.buffer(capacity: min(max(bytes.readableBytes, 1024), 65_536))
-        self.inFlight = bytes.readableBytes
         self.hasWritten = true
-        let promise = context.eventLoop.makePromise(of: Void.self)
-        promise.futureResult.assumeIsolated().whenComplete { _ in
-            self.inFlight = 0
-            if self.out.readableBytes > 0 { self.scheduleFlush() }
-        }
-        context.writeAndFlush(self.wrapOutboundOut(bytes), promise: promise)
+        context.writeAndFlush(self.wrapOutboundOut(bytes), promise: nil)
+        self.out.written(bytes.readableBytes, to: context.channel)
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if self.out.writabilityChanged(of: context.channel) { self.scheduleFlush() }
+        context.fireChannelWritabilityChanged()
     }
 
     private func reset(_ failure: LinkFailure) {
@@ -131,6 +129,7 @@ final class ComponentLinkHandler: ChannelInboundHandler {
             self.failure = .stopped
             return context.close(promise: nil)
         }
+        self.out.configure(context.channel)
         self.run(self.machine.connected())
         self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: self.configuration.connectTimeout) {
             if !self.machine.isUp { self.reset(.timedOut) } else { self.keepAlive() }
@@ -140,6 +139,10 @@ final class ComponentLinkHandler: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard self.failure == nil else { return }
         self.silentIntervals = 0
+        if !self.isReading {
+            self.isReading = true
+            self.link.delegate?.linkReadBegan(self.link)
+        }
         self.reader.receive(self.unwrapInboundIn(data))
         do {
             while self.failure == nil, let event = try self.reader.next() {
@@ -156,11 +159,20 @@ final class ComponentLinkHandler: ChannelInboundHandler {
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
-        if self.isUp { self.link.delegate?.linkReadComplete(self.link) }
+        self.endReading()
         context.fireChannelReadComplete()
     }
 
+    /// What a burst led to is written at its end, without a turn of the loop between.
+    private func endReading() {
+        guard self.isReading else { return }
+        self.link.delegate?.linkReadComplete(self.link)
+        self.isReading = false
+        self.flush()
+    }
+
     func channelInactive(context: ChannelHandlerContext) {
+        self.endReading()
         self.timer?.cancel()
         self.timer = nil
         let failure = self.failure ?? .closed

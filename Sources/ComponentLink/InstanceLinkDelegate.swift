@@ -29,7 +29,10 @@ package protocol InstanceLinkDelegate: AnyObject {
     func link(_ link: InstanceLink, received response: AdminResponse, from instance: String)
     /// A request of ours came back: there is no such instance.
     func link(_ link: InstanceLink, returned request: AdminRequest, to instance: String)
-    /// All that was read in this burst has been handed over: the moment to send batches on.
+    /// A burst is about to be handed over.
+    func linkReadBegan(_ link: InstanceLink)
+    /// All that was read in this burst has been handed over: the moment to send batches on. It comes after each
+    /// `linkReadBegan`, whatever became of the link meanwhile.
     func linkReadComplete(_ link: InstanceLink)
     /// The link is gone; what was not yet sent is lost. The link connects again by itself unless it was stopped.
     func link(_ link: InstanceLink, down failure: LinkFailure)
@@ -46,6 +49,8 @@ extension InstanceLinkDelegate {
     package func link(_ link: InstanceLink, received response: AdminResponse, from instance: String) {}
     /// For those who ask nothing.
     package func link(_ link: InstanceLink, returned request: AdminRequest, to instance: String) {}
+    /// For those who do not batch.
+    package func linkReadBegan(_ link: InstanceLink) {}
     /// For those who do not batch.
     package func linkReadComplete(_ link: InstanceLink) {}
 }

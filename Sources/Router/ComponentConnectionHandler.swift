@@ -40,8 +40,7 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
     private var context: ChannelHandlerContext?
     private let opened = NIODeadline.now()
 
-    private var out = ByteBuffer()
-    private var inFlight = 0
+    private var out: LinkOutput
     private var isDirty = false
     private var hasWritten = false
     private var isClosing = false
@@ -58,13 +57,14 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
 
     init(router: StanzaRouter, address: String) {
         self.router = router
+        self.out = LinkOutput(bound: min(router.limits.queueHighWater, router.limits.queueBytes))
         self.client = ClientAddress(text: address, ipv6Prefix: Self.ipv6Prefix)
     }
 
     /// Whether it is one of ours: always read, forwarded to without a look.
     var isDeclared: Bool { self.machine.isDeclared }
 
-    var queuedBytes: Int { self.out.readableBytes + self.inFlight }
+    var queuedBytes: Int { self.out.queuedBytes }
 
     /// Whether it is not read at the moment, for a link that it wrote to.
     var isSlowed: Bool { !self.blockers.isEmpty }
@@ -103,6 +103,7 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
             return self.run(self.machine.failed(StreamError(condition), id: self.streamID))
         }
         self.id = id
+        self.out.configure(context.channel)
         self.timer = self.schedule(TimeAmount(limits.handshakeTimeout)) {
             guard !self.machine.isAuthenticated else { return }
             self.run(self.machine.failed(StreamError(.connectionTimeout), id: self.streamID))
@@ -151,7 +152,7 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
         self.timer?.cancel()
         self.timer = nil
         self.reader = nil
-        self.out = ByteBuffer()
+        _ = self.out.takeAll()
         if let id = self.id {
             self.id = nil
             self.router.connectionClosed(id)
@@ -277,7 +278,7 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
     /// Appends to what goes out at the end of this turn of the loop.
     func write(_ body: (inout ByteBuffer) -> Void) {
         guard !self.isClosing else { return }
-        body(&self.out)
+        self.out.append(body)
         guard self.queuedBytes <= self.router.limits.queueBytes || !self.isDeclared else { return self.overflow() }
         self.markDirty()
     }
@@ -288,7 +289,7 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
     }
 
     private func markDirty() {
-        guard !self.isDirty, self.inFlight == 0 else { return }
+        guard !self.isDirty, self.out.isReady else { return }
         self.isDirty = true
         self.router.markDirty(self)
     }
@@ -296,19 +297,22 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
     /// Writes what is queued, unless what was written before is still on its way.
     func flush() {
         self.isDirty = false
-        guard self.inFlight == 0, self.out.readableBytes > 0, let context = self.context else { return }
-        let bytes = self.out
-        self.out = context.channel.allocator.buffer(capacity: min(max(bytes.readableBytes, 512), 65_536))
-        self.inFlight = bytes.readableBytes
+        guard let context = self.context, let bytes = self.out.take(for: context.channel) else { return }
         self.hasWritten = true
-        let promise = context.eventLoop.makePromise(of: Void.self)
-        promise.futureResult.assumeIsolated().whenComplete { _ in self.written() }
-        context.writeAndFlush(self.wrapOutboundOut(bytes), promise: promise)
+        context.writeAndFlush(self.wrapOutboundOut(bytes), promise: nil)
+        self.out.written(bytes.readableBytes, to: context.channel)
+        self.wakeWaitersIfDrained()
     }
 
-    private func written() {
-        self.inFlight = 0
-        if self.out.readableBytes > 0 { self.markDirty() }
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if self.out.writabilityChanged(of: context.channel) {
+            self.markDirty()
+            self.wakeWaitersIfDrained()
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    private func wakeWaitersIfDrained() {
         guard let id = self.id, !self.waiters.isEmpty else { return }
         if self.queuedBytes < self.router.limits.queueHighWater / 2 { self.wakeWaiters(id) }
     }
@@ -344,7 +348,7 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
                 metadata: ["peer": "\(self.address)", "reason": "\(reason.condition.rawValue)"]
             )
         }
-        self.out.writeImmutableBuffer(bytes)
+        self.out.append { $0.writeImmutableBuffer(bytes) }
         self.isClosing = true
         self.reader = nil
         self.blockers.removeAll()
@@ -356,8 +360,7 @@ final class ComponentConnectionHandler: ChannelDuplexHandler {
             self.router.connectionClosed(id)
             self.wakeWaiters(id)
         }
-        let rest = self.out
-        self.out = ByteBuffer()
+        let rest = self.out.takeAll()
         let promise = context.eventLoop.makePromise(of: Void.self)
         promise.futureResult.assumeIsolated().whenComplete { _ in
             // Reading goes on until the peer closes too, or the time is up.

@@ -77,11 +77,42 @@ package enum Digest {
     private nonisolated(unsafe) static let fetchedSHA256 = unsafe EVP_MD_fetch(nil, "SHA256", nil)
     private nonisolated(unsafe) static let fetchedSHA512 = unsafe EVP_MD_fetch(nil, "SHA512", nil)
 
-    private static func algorithm(_ hash: SCRAMHash) -> OpaquePointer? {
+    fileprivate static func algorithm(_ hash: SCRAMHash) -> OpaquePointer? {
         switch hash {
         case .sha1: unsafe fetchedSHA1
         case .sha256: unsafe fetchedSHA256
         case .sha512: unsafe fetchedSHA512
         }
+    }
+}
+
+/// SHA-256 of many short texts, one after the other: it keeps the context that `Digest.sha256` makes and frees each time,
+/// which costs more than the hash itself. For one thread at a time.
+@safe package final class SHA256Context {
+    private let context: OpaquePointer
+
+    /// Makes the context; OpenSSL fails there for want of memory only.
+    package init() {
+        guard let context = unsafe EVP_MD_CTX_new() else { preconditionFailure("out of memory") }
+        precondition(unsafe EVP_DigestInit_ex2(context, Digest.algorithm(.sha256), nil) == 1)
+        unsafe self.context = context
+    }
+
+    deinit {
+        unsafe EVP_MD_CTX_free(context)
+    }
+
+    /// The hash of the bytes.
+    package func hash(_ bytes: [UInt8]) -> InlineArray<32, UInt8> {
+        var output = InlineArray<32, UInt8>(repeating: 0)
+        var span = output.mutableSpan
+        let isDone = unsafe span.withUnsafeMutableBytes { output in
+            // No algorithm: the one of before.
+            unsafe EVP_DigestInit_ex2(context, nil, nil) == 1
+                && EVP_DigestUpdate(context, bytes, bytes.count) == 1
+                && EVP_DigestFinal_ex(context, output.baseAddress, nil) == 1
+        }
+        precondition(isDone)
+        return output
     }
 }

@@ -2,7 +2,6 @@
 
 extension Digest {
     private static let base64Alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-    private static let base32Alphabet = Array("abcdefghijklmnopqrstuvwxyz234567".utf8)
     private static let hexAlphabet = Array("0123456789abcdef".utf8)
 
     /// Base64 with padding (RFC 4648 section 4).
@@ -52,20 +51,30 @@ extension Digest {
 
     /// Lower case base32 without padding (RFC 4648 section 6).
     package static func base32(_ bytes: [UInt8]) -> String {
+        base32(bytes.span)
+    }
+
+    /// Likewise for bytes that are in no array.
+    package static func base32(_ bytes: Span<UInt8>) -> String {
         var output: [UInt8] = []
+        output.reserveCapacity((bytes.count * 8 + 4) / 5)
         var bits: UInt32 = 0
-        var held = 0
-        for byte in bytes {
-            bits = bits << 8 | UInt32(byte)
+        var held: UInt32 = 0
+        for index in bytes.indices {
+            bits = bits << 8 | UInt32(bytes[index])
             held += 8
             while held >= 5 {
                 held -= 5
-                output.append(base32Alphabet[Int(bits >> UInt32(held) & 31)])
+                output.append(base32Symbol(bits >> held & 31))
             }
-            bits &= (1 << UInt32(held)) - 1
+            bits &= (1 << held) - 1
         }
-        if held > 0 { output.append(base32Alphabet[Int(bits << UInt32(5 - held) & 31)]) }
+        if held > 0 { output.append(base32Symbol(bits << (5 - held) & 31)) }
         return String(decoding: output, as: UTF8.self)
+    }
+
+    private static func base32Symbol(_ value: UInt32) -> UInt8 {
+        UInt8(truncatingIfNeeded: value) + (value < 26 ? UInt8(ascii: "a") : UInt8(ascii: "2") - 26)
     }
 
     private static func base64Value(_ symbol: UInt8) -> UInt32? {

@@ -37,6 +37,29 @@ extension Span<UInt8> {
         }
         return index
     }
+
+    /// Whether the bytes occur, two of them or more: where the first two are, the others are looked at.
+    package func contains(_ needle: [UInt8]) -> Bool {
+        guard needle.count >= 2 else { preconditionFailure("needles have two bytes") }
+        var start = 0
+        while start + 9 <= self.count {
+            if Word(self, at: start).isFollowed(needle[0], by: needle[1], in: Word(self, at: start + 1)) {
+                for index in start..<start + 8 where self.isAt(index, needle) { return true }
+            }
+            start += 8
+        }
+        while start + needle.count <= self.count {
+            if self.isAt(start, needle) { return true }
+            start += 1
+        }
+        return false
+    }
+
+    private func isAt(_ start: Int, _ needle: [UInt8]) -> Bool {
+        guard start + needle.count <= self.count else { return false }
+        for offset in needle.indices where self[start + offset] != needle[offset] { return false }
+        return true
+    }
 }
 
 /// Eight bytes, asked all at once (the tricks of Hacker's Delight, §6-1).
@@ -56,6 +79,13 @@ private struct Word {
     @inline(__always)
     func contains(_ byte: UInt8) -> Bool {
         let difference = bits ^ (Self.ones &* UInt64(byte))
+        return (difference &- Self.ones) & ~difference & Self.highs != 0
+    }
+
+    /// Whether one byte is here where the other is in the word that starts one byte later; rarely true where it is not.
+    @inline(__always)
+    func isFollowed(_ byte: UInt8, by other: UInt8, in next: Word) -> Bool {
+        let difference = (bits ^ (Self.ones &* UInt64(byte))) | (next.bits ^ (Self.ones &* UInt64(other)))
         return (difference &- Self.ones) & ~difference & Self.highs != 0
     }
 

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import NIOCore
 import XML
 import XMPPCore
 
 /// XEP-0203: Delayed Delivery (2.0).
 enum Delay {
+    private static let name = Array("delay".utf8)
+    private static let namespace = Array(Namespace.delay.utf8)
+
     /// Says when the server got a stanza that it delivers late. What it said once is not said again.
     static func stamp(_ stanza: Stanza, at received: Int64, from domain: String) -> Stanza {
-        if Bytes.contains(stanza.payload, Array("urn:xmpp:delay".utf8)),
+        if stanza.payload.readableBytesUInt8Span.contains(namespace),
             (try? stanza.payloadElements())?.contains(where: { isOurs($0, domain) }) ?? false
         {
             return stanza
@@ -27,7 +31,7 @@ enum Delay {
     /// message, and keep us from saying it.
     static func removeForged(_ passage: Passage, domains: Set<String>) {
         // The name of an element has one spelling; a namespace may be written with references.
-        guard Bytes.contains(passage.stanza.payload, Array("delay".utf8)) else { return }
+        guard passage.stanza.payload.readableBytesUInt8Span.contains(name) else { return }
         let children = passage.children
         let honest = children.filter { child in
             guard child.name == "delay", child.namespace == Namespace.delay,

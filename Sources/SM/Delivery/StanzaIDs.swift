@@ -9,7 +9,7 @@ enum StanzaIDs {
     /// Adds `<stanza-id by='user'/>` to a message for a local user, save where the id would be a room's. One that
     /// pretends to be by the user is taken out of every message (§4); an `<origin-id/>` is the sender's and stays.
     static func stamp(_ passage: Passage, for user: User) {
-        if Bytes.contains(passage.stanza.payload, Self.name) { removeForged(passage, by: user.jid) }
+        if passage.stanza.payload.readableBytesUInt8Span.contains(Self.name) { removeForged(passage, by: user.jid) }
         let type = MessageType(attribute: passage.stanza.type)
         guard type != .error, type != .groupchat else { return }
         let id = passage.stableID
@@ -43,25 +43,5 @@ enum StanzaIDs {
         stanza.removePayload()
         for child in honest { stanza.append(child) }
         passage.stanza = stanza
-    }
-}
-
-/// Looking into payloads without parsing them.
-enum Bytes {
-    /// Whether the bytes occur.
-    static func contains(_ buffer: ByteBuffer, _ needle: [UInt8]) -> Bool {
-        let bytes = buffer.readableBytesUInt8Span
-        guard let first = needle.first else { return true }
-        var start = 0
-        while start + needle.count <= bytes.count {
-            if bytes[start] == first, isAt(start, bytes, needle) { return true }
-            start += 1
-        }
-        return false
-    }
-
-    private static func isAt(_ start: Int, _ bytes: Span<UInt8>, _ needle: [UInt8]) -> Bool {
-        for offset in needle.indices where bytes[start + offset] != needle[offset] { return false }
-        return true
     }
 }

@@ -21,8 +21,7 @@ final class Passage {
     /// When it arrived, in microseconds since 1970.
     let received: Int64
     /// An id that is equal for each sending of this stanza, and only then (XEP-0359).
-    private(set) lazy var stableID =
-        session.map { StableID.make(session: $0.name, number: number) } ?? Digest.randomName()
+    private(set) lazy var stableID = makeStableID()
     private var holders = 1
     private weak let server: SMServer?
     private var parsed: [Element]?
@@ -52,6 +51,11 @@ final class Passage {
 
     /// The only child of a well-shaped IQ.
     var payload: Element? { children.first }
+
+    private func makeStableID() -> String {
+        guard let session else { return Digest.randomName() }
+        return (server?.stableIDs ?? StableIDs()).make(session: session.name, number: number)
+    }
 
     /// Keeps the stanza unsettled until the matching `release()`.
     func hold() {

@@ -124,7 +124,7 @@ extension SMServer {
         let isKept = isHeld || session.outbox.isCounting || delivery != nil
         let outgoing = isKept ? outgoing.compacted() : outgoing
         let size = outgoing.encodedSize
-        guard size <= configuration.largestStanza else {
+        guard size <= largestStanza else {
             refuse(outgoing.stanza, for: session)
             return true
         }

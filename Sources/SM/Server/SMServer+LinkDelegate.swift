@@ -20,7 +20,9 @@ extension SMServer: InstanceLinkDelegate {
     func link(_ link: InstanceLink, received response: AdminResponse, from instance: String) {
         received(response, from: instance)
     }
-    func linkReadComplete(_ link: InstanceLink) { sendReports() }
+    func linkReadComplete(_ link: InstanceLink) {
+        if link.isUp { sendReports() }
+    }
     func link(_ link: InstanceLink, down failure: LinkFailure) {
         whenLinkChanged(false)
         linkDown()

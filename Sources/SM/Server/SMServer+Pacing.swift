@@ -38,7 +38,7 @@ extension SMServer {
 
     /// For a domain that is not ours. The stanza is in custody until the link takes it.
     func sendOutside(_ passage: Passage) {
-        guard passage.stanza.encodedSize <= configuration.largestStanza else {
+        guard passage.stanza.encodedSize <= largestStanza else {
             return replyError(to: passage, StanzaError(.policyViolation, text: "the stanza is too large"))
         }
         if outside.isEmpty, !isLinkBusy {

@@ -18,7 +18,11 @@ import XMPPCore
 /// `+Delivery` from an account into its sessions, `+Pacing` at the pace of the link, `+Spool` to and from the database,
 /// `+Replies` answers.
 final class SMServer {
-    private(set) var configuration: JackdawConfiguration
+    private(set) var configuration: JackdawConfiguration {
+        didSet { largestStanza = configuration.largestStanza }
+    }
+    /// Bytes of the largest stanza that the link takes. Asked for with each stanza, so it is not derived each time.
+    private(set) var largestStanza: Int
     let hosted: Set<String>
     let eventLoop: any EventLoop
     let link: any LinkPort
@@ -26,6 +30,7 @@ final class SMServer {
     let users: UserTable
     /// What is kept until clients acknowledge it.
     let kept = KeptBytes()
+    let stableIDs = StableIDs()
     let metrics: SMMetrics
     let logger: Logger
     /// Microseconds since 1970.
@@ -83,6 +88,7 @@ final class SMServer {
         now: @escaping () -> Int64
     ) {
         self.configuration = configuration
+        self.largestStanza = configuration.largestStanza
         self.hosted = Set(configuration.domains.map(\.name))
         self.eventLoop = eventLoop
         self.link = link
