@@ -1,22 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""scripts/bench: the table that is made from the reports, and the configurations, without any server."""
+"""scripts/bench: the tables that are made from the reports, the configurations, and what ends, without any server."""
 
+import contextlib
+import importlib.machinery
+import importlib.util
+import io
+import json
 import pathlib
+import signal
 import string
+import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 import xml.dom.minidom
 
 from suite import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts" / "lib" / "bench"))
 
+import processes
+import runner
 import servers
 import table
 from loads import LOADS
-from processes import cpu_seconds
+from processes import Refusal, cpu_seconds
 from runner import is_faultless
+
+LOADER = importlib.machinery.SourceFileLoader("bench", str(ROOT / "scripts" / "bench"))
+bench = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench", LOADER))
+LOADER.exec_module(bench)
 
 
 def result(server: str, load: str = "chat", round_number: int = 1, **report) -> dict:
@@ -112,8 +126,8 @@ class TableTests(unittest.TestCase):
 
 class ConfigurationTests(unittest.TestCase):
     NAMES = dict.fromkeys((
-        "address", "port", "directory", "domain", "domain_sha1", "certificate", "key", "pem", "database_address",
-        "database_port", "password",
+        "name", "address", "port", "directory", "domain", "domain_sha1", "certificate", "key", "pem",
+        "database_address", "database_port", "password",
     ), "x")
 
     def test_all_names_in_the_templates_are_filled_in(self):
@@ -128,6 +142,170 @@ class ConfigurationTests(unittest.TestCase):
     def test_each_server_has_an_address_of_its_own(self):
         addresses = [server.address for server in servers.SERVERS.values()]
         self.assertEqual(len(set(addresses)), len(addresses))
+
+
+class ResultsTests(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="jackdaw-test-")
+        self.addCleanup(directory.cleanup)
+        self.directory = pathlib.Path(directory.name)
+        patch = unittest.mock.patch.object(bench, "RESULTS", self.directory)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def test_each_invocation_has_a_file_of_its_own_and_the_newest_is_the_last(self):
+        names = []
+        for _ in range(11):
+            with bench.new_results(None) as output:
+                names.append(pathlib.Path(output.name).name)
+        day = names[0].removesuffix(".jsonl")
+        self.assertEqual(names, [f"{day}.jsonl"] + [f"{day}-{number}.jsonl" for number in range(2, 12)])
+        self.assertEqual(bench.newest_results().name, names[-1])
+
+    def test_a_file_that_is_there_is_not_written_to(self):
+        with bench.new_results(self.directory / "mine.jsonl"):
+            pass
+        with self.assertRaises(Refusal):
+            bench.new_results(self.directory / "mine.jsonl")
+
+    def test_a_table_from_several_files(self):
+        for name, server in (("a", "jackdaw"), ("b", "ejabberd")):
+            text = json.dumps(result(server, unitsPerSecond=1000)) + "\n"
+            (self.directory / f"{name}.jsonl").write_text(text, encoding="utf-8")
+        with unittest.mock.patch.object(table, "renew") as renew:
+            bench.make_table(f"{self.directory}/a.jsonl,{self.directory}/b.jsonl")
+            _, results, sources = renew.call_args.args
+            self.assertEqual([each["server"] for each in results], ["jackdaw", "ejabberd"])
+            self.assertEqual(len(sources.split(", ")), 2)
+            with self.assertRaises(Refusal):
+                bench.make_table(f"{self.directory}/a.jsonl,{self.directory}/c.jsonl")
+
+
+class LimitTests(unittest.TestCase):
+    def test_a_load_that_needs_more_open_files_than_there_can_be_is_refused(self):
+        with unittest.mock.patch.object(bench, "raise_descriptors", return_value=4096):
+            bench.check_descriptors([LOADS["chat"], LOADS["idle-2000"]])
+            with self.assertRaisesRegex(Refusal, "idle-10000 needs 10,256 open files, and 4,096 are all"):
+                bench.check_descriptors([LOADS["chat"], LOADS["idle-10000"]])
+
+    def test_the_soft_limit_is_raised_as_far_as_the_hard_one_allows_and_for_children(self):
+        program = (
+            "import resource, subprocess, processes; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 512)); "
+            "processes.os.getuid = lambda: 1000; print(processes.raise_descriptors(), flush=True); "
+            "subprocess.run(['sh', '-c', 'ulimit -n'])"
+        )
+        output = subprocess.run(
+            [sys.executable, "-B", "-c", program], cwd=servers.HERE, stdout=subprocess.PIPE, encoding="utf-8", check=True
+        ).stdout
+        self.assertEqual(output.split(), ["512", "512"])
+
+
+class Silent(servers.Server):
+    """Starts two processes, one with a child, that never answer."""
+
+    name = "silent"
+    address = "127.0.1.250"
+
+    def version(self) -> str:
+        return "1"
+
+    def prepare(self) -> None:
+        pass
+
+    def launch(self) -> None:
+        self.run("one", "sh", "-c", "sleep 60 & sleep 60; true")
+        self.run("two", "sh", "-c", "echo no luck; exit 3")
+
+
+def sessions(pids: list[int]) -> list[int]:
+    """The processes that are left of the sessions of these."""
+    found = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            if int(fields[3]) in pids and fields[0] != "Z":
+                found.append(int(stat.parent.name))
+    return found
+
+
+class EndTests(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="jackdaw-test-")
+        self.addCleanup(directory.cleanup)
+        self.directory = pathlib.Path(directory.name)
+        for patch in (
+            unittest.mock.patch.object(processes, "identity", dict),
+            unittest.mock.patch.object(runner, "say"),
+        ):
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def test_a_server_that_does_not_start_is_stopped_and_its_run_is_a_failure(self):
+        server = Silent(self.directory, unittest.mock.Mock(), unittest.mock.Mock())
+        pids: list[int] = []
+        stop = server.stop
+        server.stop = lambda: (pids.extend(process.pid for process in server.processes), stop())
+        load = LOADS["chat"]
+        measuring = runner.Runner(self.directory / "none", unittest.mock.Mock(version="15"), [server])
+        server.directory.mkdir()
+        result = measuring.measure(server, load)
+        self.assertIn("two ended:\nno luck", result["failure"])
+        self.assertEqual(len(pids), 2)
+        self.wait_for_the_end(pids)
+        server.directory.joinpath("one.log").unlink()
+        server.directory.joinpath("two.log").unlink()
+        server.directory.rmdir()
+        # Nor where it fails before, while the accounts are made: then its runs are failures, those of others are made.
+        measuring.prepare([load])
+        output = io.StringIO()
+        measuring.run([load], 2, output)
+        self.assertEqual(len(pids), 4)
+        self.wait_for_the_end(pids)
+        lines = [json.loads(line) for line in output.getvalue().splitlines()]
+        self.assertEqual([line["failure"].splitlines()[0] for line in lines], ["not prepared: two ended:"] * 2)
+
+    def test_a_signal_ends_what_was_started(self):
+        program = """
+import pathlib, sys
+import processes
+processes.identity = dict
+processes.signals.watch()
+process = processes.Process("one", ["sleep", "60"], pathlib.Path(sys.argv[1]))
+print(process.pid, flush=True)
+try:
+    processes.complete(["sh", "-c", "echo $$; sleep 60 & sleep 60; true"])
+finally:
+    with processes.signals.held():
+        process.stop()
+    print("stopped", flush=True)
+"""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with subprocess.Popen(
+                [sys.executable, "-B", "-c", program, self.directory], cwd=servers.HERE, stdout=subprocess.PIPE, encoding="utf-8"
+            ) as process:
+                self.addCleanup(process.terminate)
+                pids = [int(process.stdout.readline()), int(process.stdout.readline())]
+                processes.until(lambda pids=pids: len(sessions(pids)) == 4, "both sleep", seconds=20)
+                process.send_signal(number)
+                self.assertEqual(process.stdout.read(), "stopped\n")
+            self.assertEqual(process.returncode, 128 + number)
+            self.wait_for_the_end(pids)
+
+    def wait_for_the_end(self, pids: list[int]) -> None:
+        processes.until(lambda: not sessions(pids), "all that was started is gone", seconds=20)
+
+    def test_a_signal_waits_while_it_is_held_and_the_second_does_nothing(self):
+        signals = processes.Signals()
+        done = []
+        with self.assertRaises(SystemExit):
+            with signals.held():
+                with signals.held():
+                    signals.receive(signal.SIGTERM, None)
+                done.append("inner")
+        signals.receive(signal.SIGTERM, None)
+        with signals.held():
+            done.append("after")
+        self.assertEqual(done, ["inner", "after"])
 
 
 class AccountingTests(unittest.TestCase):

@@ -19,6 +19,11 @@ class Load:
     contacts: tuple[int, int] = (0, 0)
     counts_stored: bool = False
 
+    @property
+    def descriptors(self) -> int:
+        """Open files of the generator or a server: the clients, and what else a process opens."""
+        return self.accounts + 256
+
 
 def chat(name: str, title: str, *arguments: str, pairs: int = 100) -> Load:
     arguments = ("chat", "--pairs", str(pairs), "--body-bytes", "100", "--warm-up", "3", *arguments)

@@ -2,6 +2,7 @@
 """The servers that are compared: how each is configured, started and stopped, on a loopback address of its own."""
 
 import gzip
+import http.client
 import pathlib
 import string
 import subprocess
@@ -11,7 +12,7 @@ import urllib.request
 from postgresql import ADDRESS as DATABASE_ADDRESS
 from postgresql import PORT as DATABASE_PORT
 from postgresql import PostgreSQL
-from processes import Process, Refusal, answers_xmpp, call, copy, is_taken, until, version_of_package
+from processes import Process, Refusal, answers_xmpp, call, copy, is_taken, signals, until, version_of_package
 
 HERE = pathlib.Path(__file__).resolve().parent
 # For every load but one; the other is for logins with SCRAM-SHA-1, of which ejabberd and Prosody keep one hash a host.
@@ -69,12 +70,14 @@ class Server:
         return answers_xmpp(self.address, PORT, DOMAIN) and answers_xmpp(self.address, PORT, DOMAIN_SHA1)
 
     def stop(self) -> None:
-        for process in reversed(self.processes):
-            process.stop()
-        self.processes = []
+        with signals.held():
+            for process in reversed(self.processes):
+                process.stop()
+            self.processes = []
 
     def run(self, name: str, *command, **variables: str) -> None:
-        self.processes.append(Process(name, list(command), self.directory, **variables))
+        with signals.held():
+            self.processes.append(Process(name, list(command), self.directory, **variables))
 
     def write(self, name: str, text: str, mode: str = "600") -> pathlib.Path:
         path = self.directory / name
@@ -149,7 +152,7 @@ class Jackdaw(Server):
     def says_ready(self, port: int) -> bool:
         try:
             urllib.request.urlopen(f"http://{self.address}:{port}/ready", timeout=2).close()
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return False
         return True
 
