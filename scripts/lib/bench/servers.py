@@ -89,7 +89,7 @@ class Server:
         """Writes a file of ours with the names in it filled in."""
         text = (HERE / template).read_text(encoding="utf-8")
         filled = string.Template(text).substitute(
-            address=self.address, port=PORT, directory=self.directory, domain=DOMAIN, domain_sha1=DOMAIN_SHA1,
+            name=self.name, address=self.address, port=PORT, directory=self.directory, domain=DOMAIN, domain_sha1=DOMAIN_SHA1,
             certificate=self.certificates.certificate, key=self.certificates.key, pem=self.certificates.both,
             database_address=DATABASE_ADDRESS, database_port=DATABASE_PORT, password=self.database.password,
         )
@@ -124,6 +124,8 @@ class Jackdaw(Server):
     binaries = pathlib.Path()
     # What of the executables goes where the user of the benchmark can read it.
     executables = ("jackdaw-router", "jackdaw-sm", "jackdaw-c2s")
+    # Instances of C2S, which share the clients' port.
+    edges = 1
 
     def version(self) -> str:
         described = subprocess.run(
@@ -140,14 +142,19 @@ class Jackdaw(Server):
         self.fill("jackdaw.yml")
 
     def launch(self) -> None:
-        for component in ("router", "sm", "c2s"):
-            self.run(
-                component, self.directory / f"jackdaw-{component}", "--config", self.directory / "jackdaw.yml",
-                "--instance", f"{component}-1",
-            )
+        self.launch_instance("router", "router-1")
+        self.launch_instance("sm", "sm-1")
+        for number in range(1, self.edges + 1):
+            self.launch_instance("c2s" if self.edges == 1 else f"c2s-{number}", f"c2s-{number}")
+
+    def launch_instance(self, name: str, instance: str) -> None:
+        program = self.directory / f"jackdaw-{instance.split('-', maxsplit=1)[0]}"
+        self.run(name, program, "--config", self.directory / "jackdaw.yml", "--instance", instance)
 
     def is_ready(self) -> bool:
-        return super().is_ready() and all(self.says_ready(port) for port in (20100, 20200, 20300))
+        # Instance n answers on the port of its kind + n - 1.
+        ports = [20100, 20300, *range(20200, 20200 + self.edges)]
+        return super().is_ready() and all(self.says_ready(port) for port in ports)
 
     def says_ready(self, port: int) -> bool:
         try:
@@ -155,6 +162,14 @@ class Jackdaw(Server):
         except (OSError, http.client.HTTPException):
             return False
         return True
+
+
+class Jackdaw4(Jackdaw):
+    """What more processes cost."""
+
+    name = "jackdaw4"
+    address = "127.0.1.5"
+    edges = 4
 
 
 class Ejabberd(Server):
@@ -212,4 +227,6 @@ class Jabberd2(Server):
             self.run(name, f"/usr/sbin/jabberd2-{name}", "-c", self.directory / f"{name}.xml")
 
 
-SERVERS = {server.name: server for server in (Jackdaw, Ejabberd, Prosody, Jabberd2)}
+SERVERS = {server.name: server for server in (Jackdaw, Ejabberd, Prosody, Jabberd2, Jackdaw4)}
+# What is not run unless it is asked for.
+OPTIONAL_SERVERS = {"jackdaw4"}
