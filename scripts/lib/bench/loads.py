@@ -19,10 +19,20 @@ class Load:
     contacts: tuple[int, int] = (0, 0)
     counts_stored: bool = False
 
+    @property
+    def descriptors(self) -> int:
+        """Open files of the generator or a server: the clients, and what else a process opens."""
+        return self.accounts + 256
+
 
 def chat(name: str, title: str, *arguments: str, pairs: int = 100) -> Load:
     arguments = ("chat", "--pairs", str(pairs), "--body-bytes", "100", "--warm-up", "3", *arguments)
     return Load(name, title, arguments, accounts=2 * pairs)
+
+
+def flat(sessions: int) -> Load:
+    title = f"chat, {sessions:,} sessions, open loop, 5,000 messages/s"
+    return chat(f"flat-{sessions}", title, "--rate", "5000", "--seconds", "15", pairs=sessions // 2)
 
 
 def login(name: str, mechanism: str, domain: str) -> Load:
@@ -41,14 +51,16 @@ LOADS = {
         chat("chat", "chat, 100 pairs, 100-byte bodies, window 10", "--window", "10", "--seconds", "10"),
         chat("rate-1000", "chat, open loop, 1,000 messages/s", "--rate", "1000", "--seconds", "15"),
         chat("rate-5000", "chat, open loop, 5,000 messages/s", "--rate", "5000", "--seconds", "15"),
+        flat(100),
+        flat(10000),
         login("login-sha1", "SCRAM-SHA-1", DOMAIN_SHA1),
         login("login-sha256", "SCRAM-SHA-256", DOMAIN),
         idle(2000),
         idle(10000),
         Load(
-            "presence", "presence, 200 clients with 50 contacts each",
-            ("presence", "--clients", "200", "--contacts", "50", "--warm-up", "3", "--seconds", "10"), 200,
-            contacts=(200, 50),
+            "presence", "presence, 100 clients with 50 contacts each",
+            ("presence", "--clients", "100", "--contacts", "50", "--warm-up", "3", "--seconds", "10"), 100,
+            contacts=(100, 50),
         ),
         Load(
             "offline", "offline, 100 users, 100 messages each",
@@ -57,5 +69,5 @@ LOADS = {
     )
 }
 # What is not run unless it is asked for.
-OPTIONAL = {"idle-10000"}
+OPTIONAL = {"flat-100", "flat-10000", "idle-10000"}
 QUICK = chat("chat", "chat, 100 pairs, 100-byte bodies, window 10", "--window", "10", "--seconds", "8")

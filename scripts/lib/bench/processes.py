@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes that the benchmark starts: as an unprivileged user, with a log, ended by their ids."""
 
+import contextlib
 import os
 import pathlib
 import pwd
+import resource
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 # The user of the suite; root is nobody to run a server as.
 SYSTEM_USER = "jackdaw"
+# Open files, of us and of each process that we start.
+DESCRIPTORS = 65_536
 
 
 class Refusal(Exception):
@@ -33,6 +38,91 @@ def environment(directory: pathlib.Path, **more: str) -> dict[str, str]:
     return {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(directory), "LANG": "C.UTF-8", **more}
 
 
+def raise_descriptors() -> int:
+    """Sets the limit of open files for us and what we start, as root beyond the hard one; returns what came of it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if os.getuid() == 0 and hard != resource.RLIM_INFINITY and hard < DESCRIPTORS:
+        # Root of a container may not be allowed to.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
+            return DESCRIPTORS
+    soft = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return soft
+
+
+class Signals:
+    """Makes the first Ctrl-C, SIGTERM or SIGHUP an exception, so that what was started is stopped, and ignores the rest.
+
+    Held back meanwhile: between the start of a process and its being noted nobody would stop it.
+    """
+
+    ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self):
+        self.received: int | None = None
+        self.is_held = False
+        self.is_due = False
+
+    def watch(self) -> None:
+        for number in self.ENDS:
+            signal.signal(number, self.receive)
+
+    def receive(self, number: int, _frame) -> None:
+        if self.received is None:
+            self.received = number
+            self.is_due = True
+            self.leave()
+
+    def leave(self) -> None:
+        if self.is_due and not self.is_held:
+            self.is_due = False
+            sys.exit(128 + self.received)
+
+    @contextlib.contextmanager
+    def held(self):
+        before, self.is_held = self.is_held, True
+        try:
+            yield
+        finally:
+            self.is_held = before
+            self.leave()
+
+
+signals = Signals()
+
+
+def end(process: subprocess.Popen, how: int = signal.SIGTERM, seconds: float = 30) -> None:
+    """Ends a process, and what it has started and left behind: the session is its own, so nobody else's ends."""
+    if process.poll() is None:
+        process.send_signal(how)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        pass
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def complete(command: list, text: str | None = None, seconds: float | None = None, **keywords) -> subprocess.CompletedProcess:
+    """Runs a command to its end. Where we are to end before it, or it takes too long, it does not outlive us."""
+    process = None
+    try:
+        with signals.held():
+            process = subprocess.Popen([str(word) for word in command], start_new_session=True, **keywords)
+        output, errors = process.communicate(text, timeout=seconds)
+    except BaseException:
+        if process:
+            with signals.held():
+                # To all of the session: a shell that is ended leaves what it waits for.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
+                end(process, seconds=10)
+        raise
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+
 class Process:
     def __init__(self, name: str, command: list, directory: pathlib.Path, **variables: str):
         self.name = name
@@ -51,14 +141,7 @@ class Process:
         return self.process.poll() is None
 
     def stop(self, how: int = signal.SIGTERM, seconds: float = 30) -> None:
-        if self.is_running():
-            self.process.send_signal(how)
-        try:
-            self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            # The session is the process's own, so this ends nobody else's.
-            os.killpg(self.pid, signal.SIGKILL)
-            self.process.wait()
+        end(self.process, how, seconds)
 
     def tail(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").split("\n")[-15:])
@@ -66,10 +149,10 @@ class Process:
 
 def call(command: list, directory: pathlib.Path, text: str | None = None, **variables: str) -> str:
     """Runs a command to its end as the user of the benchmark."""
-    result = subprocess.run(
-        [str(word) for word in command], cwd=directory, env=environment(directory, **variables), input=text,
-        stdin=subprocess.DEVNULL if text is None else None, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        encoding="utf-8", check=False, **identity(),
+    result = complete(
+        command, text, cwd=directory, env=environment(directory, **variables),
+        stdin=subprocess.DEVNULL if text is None else subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        encoding="utf-8", **identity(),
     )
     if result.returncode != 0:
         raise Refusal(f"{command[0]} ended with {result.returncode}: {result.stderr.strip()[-2000:]}")

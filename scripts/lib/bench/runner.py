@@ -10,10 +10,11 @@ import resource
 import shlex
 import subprocess
 import sys
+import typing
 
 from loads import Load
 from postgresql import PostgreSQL
-from processes import Refusal, busy_seconds, cpu_seconds, identity
+from processes import Refusal, busy_seconds, complete, cpu_seconds, identity
 from servers import DOMAIN, DOMAIN_SHA1, PORT, Server
 
 PASSWORD = "load-password"
@@ -35,17 +36,22 @@ class Runner:
         self.database = database
         self.servers = servers
         self.results: list[dict] = []
+        # Why a server has no accounts, by its name: its runs fail, those of the others are made.
+        self.unprepared: dict[str, str] = {}
 
     def prepare(self, loads: list[Load]) -> None:
         """Accounts and subscriptions, by the servers' own protocol."""
         for server in self.servers:
-            server.set_up()
-            server.start()
             try:
+                server.set_up()
+                server.start()
                 for domain in (DOMAIN, DOMAIN_SHA1):
                     wanted = [load for load in loads if load.domain == domain]
                     if wanted:
                         self.prepare_domain(server, domain, wanted)
+            except Refusal as refusal:
+                say(f"{server.name}: {refusal}")
+                self.unprepared[server.name] = f"not prepared: {refusal}"
             finally:
                 server.stop()
 
@@ -58,15 +64,15 @@ class Runner:
         say(f"{server.name}: {accounts} accounts at {domain}" + (f", {contacts} contacts of {clients}" * bool(contacts)))
         self.generate(server, domain, loads[0].mechanism, arguments)
 
-    def run(self, loads: list[Load], rounds: int, output: pathlib.Path | None) -> list[dict]:
+    def run(self, loads: list[Load], rounds: int, output: typing.TextIO | None) -> list[dict]:
         for number in range(1, rounds + 1):
             for load in loads:
                 for server in self.servers:
                     result = self.measure(server, load) | {"round": number}
                     self.results.append(result)
                     if output:
-                        with open(output, "a", encoding="utf-8") as file:
-                            file.write(json.dumps(result, sort_keys=True) + "\n")
+                        output.write(json.dumps(result, sort_keys=True) + "\n")
+                        output.flush()
                     say(f"round {number}, {load.name}, {server.name}: {brief(result)}")
         return self.results
 
@@ -77,6 +83,8 @@ class Runner:
             "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "loadAverageBefore": os.getloadavg()[0], "machine": machine(), "postgresql": self.database.version,
         }
+        if server.name in self.unprepared:
+            return result | {"failure": self.unprepared[server.name]}
         try:
             server.start()
             result["secondsToStart"] = round(server.seconds_to_start, 3)
@@ -114,15 +122,21 @@ class Runner:
             self.generator, mode, "--host", server.address, "--port", PORT, "--domain", domain, "--password", PASSWORD,
             "--mechanism", mechanism, *server.peculiarities, *rest,
         ]
-        result = subprocess.run(
-            [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
-            check=False, timeout=1800, cwd="/", env={"PATH": "/usr/bin:/bin"}, **identity(),
-        )
+        try:
+            result = complete(
+                command, seconds=1800, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                encoding="utf-8", cwd="/", env={"PATH": "/usr/bin:/bin"}, **identity(),
+            )
+        except subprocess.TimeoutExpired as expired:
+            raise Refusal(f"jackdaw-load {mode} took more than {expired.timeout:.0f} s") from expired
         if result.stderr.strip():
             say(result.stderr.strip()[-1000:])
         if result.returncode != 0:
             raise Refusal(f"jackdaw-load ended with {result.returncode}: {result.stderr.strip()[-500:]}")
-        return json.loads(result.stdout)
+        try:
+            return json.loads(result.stdout)
+        except ValueError as error:
+            raise Refusal(f"jackdaw-load {mode} made no report: {result.stdout[-500:]!r}") from error
 
 
 def is_faultless(result: dict) -> bool:

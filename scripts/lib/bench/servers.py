@@ -2,6 +2,7 @@
 """The servers that are compared: how each is configured, started and stopped, on a loopback address of its own."""
 
 import gzip
+import http.client
 import pathlib
 import string
 import subprocess
@@ -11,7 +12,7 @@ import urllib.request
 from postgresql import ADDRESS as DATABASE_ADDRESS
 from postgresql import PORT as DATABASE_PORT
 from postgresql import PostgreSQL
-from processes import Process, Refusal, answers_xmpp, call, copy, is_taken, until, version_of_package
+from processes import Process, Refusal, answers_xmpp, call, copy, is_taken, signals, until, version_of_package
 
 HERE = pathlib.Path(__file__).resolve().parent
 # For every load but one; the other is for logins with SCRAM-SHA-1, of which ejabberd and Prosody keep one hash a host.
@@ -69,12 +70,14 @@ class Server:
         return answers_xmpp(self.address, PORT, DOMAIN) and answers_xmpp(self.address, PORT, DOMAIN_SHA1)
 
     def stop(self) -> None:
-        for process in reversed(self.processes):
-            process.stop()
-        self.processes = []
+        with signals.held():
+            for process in reversed(self.processes):
+                process.stop()
+            self.processes = []
 
     def run(self, name: str, *command, **variables: str) -> None:
-        self.processes.append(Process(name, list(command), self.directory, **variables))
+        with signals.held():
+            self.processes.append(Process(name, list(command), self.directory, **variables))
 
     def write(self, name: str, text: str, mode: str = "600") -> pathlib.Path:
         path = self.directory / name
@@ -86,7 +89,7 @@ class Server:
         """Writes a file of ours with the names in it filled in."""
         text = (HERE / template).read_text(encoding="utf-8")
         filled = string.Template(text).substitute(
-            address=self.address, port=PORT, directory=self.directory, domain=DOMAIN, domain_sha1=DOMAIN_SHA1,
+            name=self.name, address=self.address, port=PORT, directory=self.directory, domain=DOMAIN, domain_sha1=DOMAIN_SHA1,
             certificate=self.certificates.certificate, key=self.certificates.key, pem=self.certificates.both,
             database_address=DATABASE_ADDRESS, database_port=DATABASE_PORT, password=self.database.password,
         )
@@ -121,6 +124,8 @@ class Jackdaw(Server):
     binaries = pathlib.Path()
     # What of the executables goes where the user of the benchmark can read it.
     executables = ("jackdaw-router", "jackdaw-sm", "jackdaw-c2s")
+    # Instances of C2S, which share the clients' port.
+    edges = 1
 
     def version(self) -> str:
         described = subprocess.run(
@@ -137,21 +142,34 @@ class Jackdaw(Server):
         self.fill("jackdaw.yml")
 
     def launch(self) -> None:
-        for component in ("router", "sm", "c2s"):
-            self.run(
-                component, self.directory / f"jackdaw-{component}", "--config", self.directory / "jackdaw.yml",
-                "--instance", f"{component}-1",
-            )
+        self.launch_instance("router", "router-1")
+        self.launch_instance("sm", "sm-1")
+        for number in range(1, self.edges + 1):
+            self.launch_instance("c2s" if self.edges == 1 else f"c2s-{number}", f"c2s-{number}")
+
+    def launch_instance(self, name: str, instance: str) -> None:
+        program = self.directory / f"jackdaw-{instance.split('-', maxsplit=1)[0]}"
+        self.run(name, program, "--config", self.directory / "jackdaw.yml", "--instance", instance)
 
     def is_ready(self) -> bool:
-        return super().is_ready() and all(self.says_ready(port) for port in (20100, 20200, 20300))
+        # Instance n answers on the port of its kind + n - 1.
+        ports = [20100, 20300, *range(20200, 20200 + self.edges)]
+        return super().is_ready() and all(self.says_ready(port) for port in ports)
 
     def says_ready(self, port: int) -> bool:
         try:
             urllib.request.urlopen(f"http://{self.address}:{port}/ready", timeout=2).close()
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return False
         return True
+
+
+class Jackdaw4(Jackdaw):
+    """What more processes cost."""
+
+    name = "jackdaw4"
+    address = "127.0.1.5"
+    edges = 4
 
 
 class Ejabberd(Server):
@@ -209,4 +227,6 @@ class Jabberd2(Server):
             self.run(name, f"/usr/sbin/jabberd2-{name}", "-c", self.directory / f"{name}.xml")
 
 
-SERVERS = {server.name: server for server in (Jackdaw, Ejabberd, Prosody, Jabberd2)}
+SERVERS = {server.name: server for server in (Jackdaw, Ejabberd, Prosody, Jabberd2, Jackdaw4)}
+# What is not run unless it is asked for.
+OPTIONAL_SERVERS = {"jackdaw4"}
