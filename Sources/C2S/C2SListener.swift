@@ -32,9 +32,10 @@ enum C2SListener {
         }
     }
 
-    /// How much is read at once. A channel keeps its last buffer, so that strangers, who send little, get a small one.
+    /// How much is read at once: a channel keeps its last buffer, so an idle client has a small one, and it grows while
+    /// there is more to read; that of a stranger not far.
     static func readBuffer(beforeLogin: Bool) -> AdaptiveRecvByteBufferAllocator {
-        AdaptiveRecvByteBufferAllocator(minimum: 1_024, initial: 2_048, maximum: beforeLogin ? 4_096 : 32_768)
+        AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 512, maximum: beforeLogin ? 4_096 : 32_768)
     }
 
     private static func bootstrap(
