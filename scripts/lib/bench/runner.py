@@ -62,7 +62,15 @@ class Runner:
         if contacts:
             arguments += ["--contact-clients", clients, "--contacts", contacts]
         say(f"{server.name}: {accounts} accounts at {domain}" + (f", {contacts} contacts of {clients}" * bool(contacts)))
-        self.generate(server, domain, loads[0].mechanism, arguments)
+        # ejabberd refuses a login now and then right after the registration; what is there already is not made again.
+        for left in (2, 1, 0):
+            try:
+                self.generate(server, domain, loads[0].mechanism, arguments)
+                return
+            except Refusal as refusal:
+                if left == 0:
+                    raise
+                say(f"{server.name}: once more: {refusal}")
 
     def run(self, loads: list[Load], rounds: int, output: typing.TextIO | None) -> list[dict]:
         for number in range(1, rounds + 1):
