@@ -46,7 +46,7 @@ class Runner:
                 server.set_up()
                 server.start()
                 for domain in (DOMAIN, DOMAIN_SHA1):
-                    wanted = [load for load in loads if load.domain == domain]
+                    wanted = [load for load in loads if server.domain(load.domain) == domain]
                     if wanted:
                         self.prepare_domain(server, domain, wanted)
             except Refusal as refusal:
@@ -97,7 +97,7 @@ class Runner:
             server.start()
             result["secondsToStart"] = round(server.seconds_to_start, 3)
             before = self.foreign_seconds(server)
-            result["report"] = self.generate(server, load.domain, load.mechanism, self.arguments(server, load))
+            result["report"] = self.generate(server, server.domain(load.domain), load.mechanism, self.arguments(server, load))
             result["foreignCPUSeconds"] = round(self.foreign_seconds(server) - before, 2)
         except Refusal as refusal:
             result["failure"] = str(refusal)
