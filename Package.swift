@@ -127,17 +127,17 @@ let package = Package(
             path: "Tests/TestSupport",
             swiftSettings: house
         ),
-        tests("XMLTests", ["XML", nioCore]),
+        tests("XMLTests", ["XML", "TestSupport", nioCore]),
         tests("TLSTests", ["TLS", nioCore, nioPosix, nioEmbedded]),
         tests("XMPPCoreTests", ["XMPPCore", "XML", nioCore]),
         tests("SASLTests", ["SASL", "XMPPCore", nioCore]),
         tests("ConfigTests", ["Config"]),
         tests("StorageTests", ["Storage", "TestSupport", "XMPPCore", nioCore, nioPosix, logging]),
-        tests("XMPPStreamTests", ["XMPPStream", "XMPPCore", "XML", nioCore, nioEmbedded]),
+        tests("XMPPStreamTests", ["XMPPStream", "XMPPCore", "XML", "TestSupport", nioCore, nioEmbedded]),
         tests("DaemonTests", ["Daemon", "Config", nioCore, nioPosix, nioHTTP1, logging]),
         tests(
             "ComponentLinkTests",
-            ["ComponentLink", "XMPPCore", "XML", "SASL", nioCore, nioPosix, nioEmbedded, logging]
+            ["ComponentLink", "XMPPCore", "XML", "SASL", "TestSupport", nioCore, nioPosix, nioEmbedded, logging]
         ),
         tests(
             "RouterTests",

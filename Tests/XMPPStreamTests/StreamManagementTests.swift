@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import TestSupport
 import Testing
 import XML
 import XMPPCore
@@ -206,7 +207,7 @@ import XMPPStream
     /// Random conversations against a model with counters of unlimited width, begun just below the wrap.
     @Test(arguments: 0..<50)
     func `random conversations agree with a model`(seed: Int) {
-        var random = SplitMix(state: UInt64(seed))
+        var random = SeededGenerator(seed: UInt64(seed))
         let start = (UInt64(1) << 32) - 20
         var counters = StreamManagement(
             resumedAt: start + 1,
@@ -228,7 +229,7 @@ import XMPPStream
         /// All requests that were answered short: what had been received then.
         var debts: [UInt64] = []
 
-        mutating func step(_ counters: inout StreamManagement, _ random: inout SplitMix) {
+        mutating func step(_ counters: inout StreamManagement, _ random: inout SeededGenerator) {
             switch random.next() % 6 {
             case 0, 1:
                 received += 1
@@ -265,18 +266,5 @@ import XMPPStream
                 }
             }
         }
-    }
-}
-
-/// A small generator that gives the same sequence at every run.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import NIOCore
+import TestSupport
 import Testing
 import XMPPStream
 
@@ -83,7 +84,7 @@ import XMPPStream
 
     @Test(arguments: 1..<20)
     func `over time no more than rate and burst pass`(seed: Int) {
-        var random = SplitMix(state: UInt64(seed))
+        var random = SeededGenerator(seed: UInt64(seed))
         let rate = Int(1 + random.next() % 1000)
         let burst = Int(1 + random.next() % 1000)
         var bucket = TokenBucket(rate: rate, burst: burst)
