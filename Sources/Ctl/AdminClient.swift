@@ -68,6 +68,16 @@ struct AdminClient: Sendable {
         return found
     }
 
+    /// The processes that serve the domains, each once.
+    func instances(serving domains: [String]) async throws -> [String] {
+        var found: [String] = []
+        for domain in domains {
+            let instance = try await instance(serving: domain)
+            if !found.contains(instance) { found.append(instance) }
+        }
+        return found
+    }
+
     /// Asks a process; its refusal is thrown.
     func ask(_ instance: String, _ command: String, _ arguments: [AdminField] = []) async throws -> [[AdminField]] {
         let exchange = exchange

@@ -38,13 +38,8 @@ struct SessionCommand: AsyncParsableCommand {
             _ client: AdminClient
         ) async throws -> [[AdminField]] {
             let arguments = jid.map { [AdminField("user", $0.description)] } ?? []
-            var managers: [String] = []
-            for domain in jid.map({ [$0.domain] }) ?? domains {
-                let manager = try await client.instance(serving: domain)
-                if !managers.contains(manager) { managers.append(manager) }
-            }
             var rows: [[AdminField]] = []
-            for manager in managers {
+            for manager in try await client.instances(serving: jid.map { [$0.domain] } ?? domains) {
                 rows += try await client.pages(manager, "session-list", arguments, key: "jid")
             }
             return rows

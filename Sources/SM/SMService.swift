@@ -135,7 +135,19 @@ struct SMService: Service {
         link.responder = responder
         link.delegate = server
         watch(database, server, context)
+        publishCustody(of: server, context)
         return Parts(link: link, database: database, server: server, accounts: accounts)
+    }
+
+    private static func publishCustody(of server: SMServer, _ context: DaemonContext) {
+        let bound = NIOLoopBound(server, eventLoop: context.eventLoop)
+        context.metrics.computedGauge(
+            "jackdaw_sm_oldest_unstored_message_age_seconds",
+            help: "The age of the oldest message that no client acknowledged and that is in memory only."
+        ) {
+            let server = bound.value
+            return server.oldestUnstored.map { Double(server.now() - $0) / 1_000_000 } ?? 0
+        }
     }
 
     private static func makeLink(_ context: DaemonContext, secret: Secret) -> InstanceLink {

@@ -89,6 +89,35 @@ import XML
         #expect(after.isEmpty)
     }
 
+    @Test func `a message is traced until its client has acknowledged it`() async throws {
+        let suite = try await RunningSuite.shared()
+        let account = try await suite.addAccount(named: "traced")
+        let (sender, _) = try await TestClient.login(suite.addAccount(named: "tracer"), to: suite)
+        try await sender.send("<message to='\(account.bareJID)' type='chat'><body>x</body></message>")
+        _ = try await sender.ask("get", to: suite.domain, id: "sent", "<ping xmlns='urn:xmpp:ping'/>")
+
+        let (client, jid) = try await TestClient.login(account, to: suite)
+        _ = try await client.enableManagement()
+        try await client.send("<presence/>")
+        let message = try await client.first { $0.name == "message" }
+        let id = try #require(message.child("stanza-id", "urn:xmpp:sid:0")?["id"])
+        let places = try await json(suite, ["trace", "message", id])
+        #expect(places.map { $0["place"] as? String } == ["sent", "spool"])
+        #expect(places.first?["session"] as? String == jid)
+        #expect(places.first?["instance"] as? String == "c2s-1")
+        #expect(places.allSatisfy { $0["stored"] as? Bool == true && $0["user"] as? String == account.bareJID })
+
+        try await client.send("</stream:stream>")
+        while true { if case .streamClosed = try await client.next() { break } }
+        let (next, _) = try await TestClient.login(account, to: suite)
+        try await next.send("<presence/>")
+        _ = try await next.first { $0.name == "message" }
+        try await next.send("</stream:stream>")
+        while true { if case .streamClosed = try await next.next() { break } }
+        let gone = try await suite.control(["trace", "message", id])
+        #expect(gone.status == 1 && gone.output.contains("nobody holds '\(id)'"), "\(gone.output)")
+    }
+
     @Test func `every process tells its status, and components are listed`() async throws {
         let suite = try await RunningSuite.shared()
         let processes = try await json(suite, ["status"])

@@ -11,7 +11,7 @@ import XML
         let suite = try await RunningSuite.shared()
         let account = try await suite.addAccount(named: "reset")
         let (sender, _) = try await TestClient.login(suite.addAccount(named: "sender"), to: suite)
-        for round in 0..<20 {
+        for round in 0..<100 {
             for number in 0..<5 {
                 try await sender.send(
                     "<message to='\(account.bareJID)' type='chat' id='\(round)-\(number)'><body>x</body></message>"

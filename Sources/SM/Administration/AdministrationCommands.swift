@@ -29,6 +29,7 @@ final class AdministrationCommands {
         register("user-list", at: responder, userList)
         register("session-list", at: responder, sessionList)
         register("session-kick", at: responder, sessionKick)
+        register("message-trace", at: responder, messageTrace)
     }
 
     private func register(
@@ -144,6 +145,32 @@ final class AdministrationCommands {
             server.end(session, .ended(condition: .policyViolation, text: "ended by an administrator"))
         }
         return server.eventLoop.makeSucceededFuture(sessions.map { [AdminField("jid", $0.jid.description)] })
+    }
+
+    // MARK: - Messages
+
+    private func messageTrace(_ request: AdminRequest) throws(Failure) -> Rows {
+        let id = try Self.argument("id", of: request)
+        let server = server
+        return server.stores.spool.find(stableID: id).assumeIsolated().map { places in
+            let inMemory = server.trace(id)
+            // What a session holds of the spool is one message in one place more.
+            let rows = places.map { place in
+                MessageTrace(place: .spool, user: place.user, isStored: true, since: place.stored)
+            }
+            return self.page((inMemory + rows).lazy.map(Self.row))
+        }.nonisolated().flatMapErrorThrowing { error in throw error as? Failure ?? Self.databaseAway }
+    }
+
+    private static func row(_ trace: MessageTrace) -> [AdminField] {
+        [
+            AdminField("place", trace.place.rawValue),
+            AdminField("user", trace.user.description),
+            AdminField("session", trace.jid?.description ?? ""),
+            AdminField("instance", trace.instance.map { InstanceName(routerName: $0)?.description ?? $0 } ?? ""),
+            AdminField("stored", String(trace.isStored)),
+            AdminField("since", DateTime.format(epochMicroseconds: trace.since)),
+        ]
     }
 
     // MARK: - Arguments and answers

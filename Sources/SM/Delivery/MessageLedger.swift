@@ -44,6 +44,9 @@ struct MessageLedger: Sendable {
         records[id].map { $0.holders == 1 && !$0.isAcknowledged } ?? false
     }
 
+    /// It came from the spool, and its row is still there.
+    func isStored(_ id: DeliveryID) -> Bool { records[id]?.row != nil }
+
     /// A new message; it has no holder until `hold`.
     mutating func open(row: Int64? = nil, size: Int = 0) -> DeliveryID {
         last += 1

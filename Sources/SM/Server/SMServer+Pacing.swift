@@ -159,7 +159,7 @@ extension SMServer {
 
 /// Stanzas that wait for the link, in order.
 struct PassageQueue {
-    private var passages: Deque<Passage> = []
+    private(set) var passages: Deque<Passage> = []
     private(set) var bytes = 0
     private let maximumBytes: Int
 

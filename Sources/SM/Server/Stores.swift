@@ -92,6 +92,7 @@ protocol SpoolStorage {
     func append(_ entry: SpoolEntry, quota: Int) -> EventLoopFuture<SpoolOutcome>
     func load(_ user: BareJID, after id: Int64, limit: Int, bytes: Int) -> EventLoopFuture<[SpoolRow]>
     func delete(_ ids: [Int64], of user: BareJID) -> EventLoopFuture<Int>
+    func find(stableID: String) -> EventLoopFuture<[SpoolPlace]>
 }
 
 protocol VCardStorage {

@@ -33,6 +33,13 @@ struct SpoolRow: Sendable, Equatable {
     var stanza: ByteBuffer
 }
 
+/// Whose spool a message is in.
+struct SpoolPlace: Sendable, Equatable {
+    var user: BareJID
+    /// Microseconds since 1970 UTC.
+    var stored: Int64
+}
+
 /// Messages that wait for their user (XEP-0160), in the order in which they were stored.
 final class SpoolStore {
     private let database: Database
@@ -100,6 +107,18 @@ final class SpoolStore {
         database.change(.deleteFromSpoolByStableID, for: user, [.texts(stableIDs)])
     }
 
+    /// The users for whom a message waits. It looks at each user, so it takes its time: for people who ask.
+    func find(stableID: String) -> EventLoopFuture<[SpoolPlace]> {
+        database.query(.findInSpool, [.text(stableID)], on: .read).map { rows in
+            rows.compactMap { row in
+                guard let local = row.text(0), let domain = row.text(1), let stored = row.microseconds(2),
+                    let user = try? BareJID(local: local, domain: domain)
+                else { return nil }
+                return SpoolPlace(user: user, stored: stored)
+            }
+        }
+    }
+
     /// How many messages wait for a user.
     func count(_ user: BareJID) -> EventLoopFuture<Int> {
         database.rows(.countSpool, for: user) { $0.int(0) }.map { Int($0.first ?? 0) }
@@ -153,6 +172,14 @@ extension Statement {
             SELECT *, sum(size) OVER (ORDER BY id) - size AS before FROM page
         )
         SELECT id, stable_id, stored, stanza FROM summed WHERE before < $5::bigint ORDER BY id
+        """
+    )
+    fileprivate static let findInSpool = Statement(
+        "find_in_spool",
+        isRepeatable: true,
+        """
+        SELECT u.local, u.domain, s.stored FROM users u JOIN spool s ON s.user_id = u.id
+        WHERE s.stable_id = $1 ORDER BY s.stored LIMIT 500
         """
     )
     fileprivate static let deleteFromSpool = Statement(

@@ -221,6 +221,13 @@ struct FakeSpool: SpoolStorage {
             return page
         }
     }
+    func find(stableID: String) -> EventLoopFuture<[SpoolPlace]> {
+        database.run { [database] in
+            database.accounts.flatMap { user, account in
+                account.spool.filter { $0.stableID == stableID }.map { SpoolPlace(user: user, stored: $0.stored) }
+            }
+        }
+    }
     func delete(_ ids: [Int64], of user: BareJID) -> EventLoopFuture<Int> {
         database.run { [database] in
             database.change(user) { $0.spool.removeAll { ids.contains($0.id) } }.map { ids.count } ?? 0

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DequeModule
+import NIOCore
+import XMPPCore
+
+/// A place in which a message is that no client has acknowledged: for `jackdawctl trace message` and for a metric.
+struct MessageTrace: Equatable {
+    enum Place: String {
+        /// On its way to a client, or at it, and not acknowledged.
+        case sent
+        /// In the outbox of a session, which may take no more for now, or is broken.
+        case queued
+        /// Behind what the user's spool is being read for.
+        case waiting
+        /// In memory only, since the database is away.
+        case memory
+        /// For a domain that is not ours, and waits for the link.
+        case outside
+        /// A row in PostgreSQL.
+        case spool
+    }
+
+    var place: Place
+    var user: BareJID
+    /// The session that holds it, and the C2S that has or had the session's connection.
+    var jid: JID?
+    var instance: String?
+    /// Whether it has a row in PostgreSQL.
+    var isStored: Bool
+    /// When the server got it, in microseconds since 1970.
+    var since: Int64
+}
+
+extension SMServer {
+    /// Everywhere in memory that this stable id is.
+    func trace(_ stableID: String) -> [MessageTrace] {
+        var found: [MessageTrace] = []
+        for user in users.all {
+            for session in user.sessions {
+                let isIt = { (entry: SessionOutbox<Outgoing>.Entry) in entry.payload.stableID == stableID }
+                found += session.outbox.wire.filter(isIt).map { trace($0, .sent, session) }
+                found += session.outbox.queue.filter(isIt).map { trace($0, .queued, session) }
+            }
+            for passage in user.spool.waiting where passage.stableID == stableID {
+                found.append(MessageTrace(.waiting, user.jid, since: passage.received))
+            }
+            for outgoing in user.spool.homeless where outgoing.stableID == stableID {
+                found.append(MessageTrace(.memory, user.jid, since: outgoing.received))
+            }
+        }
+        for passage in outside.passages where passage.stableID == stableID {
+            guard let to = passage.stanza.to else { continue }
+            found.append(MessageTrace(.outside, to.bare, since: passage.received))
+        }
+        return found
+    }
+
+    private func trace(
+        _ entry: SessionOutbox<Outgoing>.Entry,
+        _ place: MessageTrace.Place,
+        _ session: Session
+    ) -> MessageTrace {
+        MessageTrace(
+            place: place,
+            user: session.user.jid,
+            jid: session.jid,
+            instance: session.instance,
+            isStored: entry.delivery.map(session.user.ledger.isStored) ?? false,
+            since: entry.payload.received
+        )
+    }
+
+    /// When the oldest message came that nobody acknowledged and that has no row: it is lost with this process. In
+    /// microseconds since 1970; nil: there is none.
+    var oldestUnstored: Int64? {
+        var oldest: Int64?
+        let note = { (time: Int64) in oldest = min(oldest ?? time, time) }
+        for user in users.all {
+            for session in user.sessions { session.outbox.firstUnstored(in: user.ledger).map { note($0.received) } }
+            user.spool.waiting.first.map { note($0.received) }
+            user.spool.homeless.first.map { note($0.received) }
+        }
+        return oldest
+    }
+}
+
+extension MessageTrace {
+    fileprivate init(_ place: Place, _ user: BareJID, since: Int64) {
+        self.init(place: place, user: user, jid: nil, instance: nil, isStored: false, since: since)
+    }
+}
+
+extension SessionOutbox<Outgoing> {
+    /// Within an outbox the first that was put there is the oldest.
+    fileprivate func firstUnstored(in ledger: MessageLedger) -> Outgoing? {
+        let isUnstored = { (entry: Entry) in entry.delivery.map { !ledger.isStored($0) } ?? false }
+        return (wire.first(where: isUnstored) ?? queue.first(where: isUnstored))?.payload
+    }
+}
