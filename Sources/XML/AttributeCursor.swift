@@ -98,13 +98,6 @@ struct AttributeCursor {
 }
 
 extension Span<UInt8> {
-    /// Whether the bytes at a place are these.
-    func matches(_ range: Range<Int>, _ other: [UInt8]) -> Bool {
-        guard range.count == other.count, range.upperBound <= self.count else { return false }
-        for offset in 0..<other.count where self[range.lowerBound + offset] != other[offset] { return false }
-        return true
-    }
-
     /// The decimal number at a place; nil if it is none, or does not fit.
     func number(_ range: Range<Int>) -> UInt64? {
         guard !range.isEmpty, range.count <= 20, range.upperBound <= self.count else { return nil }
