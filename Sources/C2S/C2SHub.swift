@@ -323,11 +323,6 @@ final class C2SHub {
         ownerLost(name)
     }
 
-    /// The link is down: nobody can be reached.
-    func linkDown() {
-        for name in owners.removeAll() { ownerLost(name) }
-    }
-
     func hasOwner(of domain: String) -> Bool { owners.owner(of: domain) != nil }
 
     private func ownerLost(_ name: String) {

@@ -59,7 +59,7 @@ final class C2SRuntime {
                 send: { link.send($0, to: $1) },
                 forward: { link.send($0, number: $1, fault: $2, by: $3) },
                 name: link.name,
-                queuedBytes: { link.queuedBytes },
+                queuedBytes: { link.queuedBytes + link.keptBytes },
                 credentials: { user in
                     reader.credentials(local: user.local ?? "", domain: user.domain).map { rows in
                         rows.compactMap(SCRAMCredentials.init)
@@ -239,11 +239,6 @@ extension C2SRuntime: InstanceLinkDelegate {
         hub.received(message, from: instance)
     }
 
-    func link(_ link: InstanceLink, returned message: SessionMessage, to instance: String) {
-        // The router says that the instance is gone before or after; that is what is acted upon.
-        context.logger.debug("a message came back", metadata: ["peer": "\(instance)"])
-    }
-
     func link(_ link: InstanceLink, received stanza: Stanza) {
         let from = stanza.from?.description ?? ""
         context.logger.warning("a stanza for an instance of C2S", metadata: ["from": "\(from)"])
@@ -252,8 +247,6 @@ extension C2SRuntime: InstanceLinkDelegate {
     func link(_ link: InstanceLink, down failure: LinkFailure) {
         context.status.isConnected = false
         context.readiness.unmet("router", reason: "not connected")
-        hub.linkDown()
-        updateReadiness()
     }
 
     private func updateReadiness() {

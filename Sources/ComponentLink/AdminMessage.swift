@@ -52,22 +52,29 @@ package struct AdminRequest: Sendable, Equatable {
         }
     }
 
-    /// Appends the whole wrapper.
+    /// Appends the whole wrapper, as one that is not of a channel.
     package func write(with head: RouteHead, into buffer: inout ByteBuffer) {
-        head.write(to: &buffer) { buffer in
-            buffer.writeStaticString("<request xmlns='urn:jackdaw:admin:0'")
-            buffer.writeLinkAttribute("id", self.id)
-            buffer.writeLinkAttribute("command", self.command)
+        head.write(to: &buffer, content: self.writeContent)
+    }
+
+    /// The message of a channel.
+    func message(with head: RouteHead) -> ChannelMessage {
+        head.message(capacity: 256, content: self.writeContent)
+    }
+
+    private func writeContent(to buffer: inout ByteBuffer) {
+        buffer.writeStaticString("<request xmlns='urn:jackdaw:admin:0'")
+        buffer.writeLinkAttribute("id", self.id)
+        buffer.writeLinkAttribute("command", self.command)
+        buffer.writeStaticString(">")
+        for argument in self.arguments {
+            buffer.writeStaticString("<argument")
+            buffer.writeLinkAttribute("name", argument.name)
             buffer.writeStaticString(">")
-            for argument in self.arguments {
-                buffer.writeStaticString("<argument")
-                buffer.writeLinkAttribute("name", argument.name)
-                buffer.writeStaticString(">")
-                buffer.writeLinkText(argument.value)
-                buffer.writeStaticString("</argument>")
-            }
-            buffer.writeStaticString("</request>")
+            buffer.writeLinkText(argument.value)
+            buffer.writeStaticString("</argument>")
         }
+        buffer.writeStaticString("</request>")
     }
 }
 
@@ -128,21 +135,28 @@ package struct AdminResponse: Sendable, Equatable {
         self.init(id: id, rows: rows)
     }
 
-    /// Appends the whole wrapper.
+    /// Appends the whole wrapper, as one that is not of a channel.
     package func write(with head: RouteHead, into buffer: inout ByteBuffer) {
-        head.write(to: &buffer) { buffer in
-            buffer.writeStaticString("<response xmlns='urn:jackdaw:admin:0'")
-            buffer.writeLinkAttribute("id", self.id)
-            if let error = self.error {
-                buffer.writeLinkAttribute("error", error.condition)
-                buffer.writeStaticString(">")
-                buffer.writeLinkText(error.text)
-            } else {
-                buffer.writeStaticString(">")
-                for row in self.rows { Self.write(row, to: &buffer) }
-            }
-            buffer.writeStaticString("</response>")
+        head.write(to: &buffer, content: self.writeContent)
+    }
+
+    /// The message of a channel.
+    func message(with head: RouteHead) -> ChannelMessage {
+        head.message(capacity: 256, content: self.writeContent)
+    }
+
+    private func writeContent(to buffer: inout ByteBuffer) {
+        buffer.writeStaticString("<response xmlns='urn:jackdaw:admin:0'")
+        buffer.writeLinkAttribute("id", self.id)
+        if let error = self.error {
+            buffer.writeLinkAttribute("error", error.condition)
+            buffer.writeStaticString(">")
+            buffer.writeLinkText(error.text)
+        } else {
+            buffer.writeStaticString(">")
+            for row in self.rows { Self.write(row, to: &buffer) }
         }
+        buffer.writeStaticString("</response>")
     }
 
     private static func write(_ row: [AdminField], to buffer: inout ByteBuffer) {

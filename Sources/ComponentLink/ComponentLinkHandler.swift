@@ -167,6 +167,7 @@ final class ComponentLinkHandler: ChannelInboundHandler {
     private func endReading() {
         guard self.isReading else { return }
         self.link.delegate?.linkReadComplete(self.link)
+        self.link.channelBurstEnded()
         self.isReading = false
         self.flush()
     }

@@ -9,9 +9,13 @@ package import XMPPCore
 /// An instance's link to the router: connects, declares, and connects again whenever it is lost.
 ///
 /// Everything is called on its event loop, and its delegate is called there. What is sent is collected and written
-/// once per turn of the loop. The link carries, it does not keep: what is sent while it is down is refused (`false`),
-/// and what was not yet written when it went down is lost (design, section 4: the ends keep). When more than
-/// `queueBytes` wait for the router, the link is reset; an element that the router would end the link for is refused.
+/// once per turn of the loop. When more than `queueBytes` wait for the router, the link is reset; an element that the
+/// router would end the link for is refused.
+///
+/// What is said about sessions goes through a reliable channel for each instance (`InstanceLink+Channels.swift`), so it
+/// outlives the link: it arrives once and in order, or the other instance is told to be gone. Plain stanzas, and what is
+/// said to those without a channel, are refused (`false`) while the link is down, and lost if it breaks before they are
+/// written.
 package final class InstanceLink {
     /// Where the router is and what bounds the link.
     package struct Configuration: Sendable {
@@ -33,6 +37,8 @@ package final class InstanceLink {
         package var keepAlive: TimeAmount = .seconds(20)
         /// The delays between tries.
         package var backoff = ReconnectBackoff()
+        /// The bounds of the channel to each instance.
+        package var channel = ChannelLimits()
 
         /// Makes a configuration with the default bounds.
         package init(host: String, port: Int, identity: ComponentLinkStateMachine.Configuration) {
@@ -50,18 +56,28 @@ package final class InstanceLink {
     package weak var delegate: (any InstanceLinkDelegate)?
     /// The instances and components that are bound, by name; empty while the link is down.
     package private(set) var instances: [String: LinkInstance] = [:]
+    /// Those that the delegate takes for bound.
+    var known: [String: LinkInstance] = [:]
+    /// The channels, by the name of the other instance, once something was said.
+    var channels: [String: PeerChannel] = [:]
+    /// Of them those that took something in the burst that is read.
+    var touchedChannels: [PeerChannel] = []
+    /// The one that took something last.
+    var lastChannel: PeerChannel?
+    var isTickScheduled = false
+    /// Bytes that other instances have not acknowledged.
+    package internal(set) var keptBytes = 0
 
     /// The addresses of stanzas that came lately.
     private let jids = JIDCache()
-    private var heads: [RouteHead] = []
     let configuration: Configuration
-    private let logger: Logger
+    let logger: Logger
     private var backoff: ReconnectBackoff
     private var connection: ComponentLinkHandler?
     /// The number of the try to connect: each try and each stop raises it, and what an older one brings is refused.
     private(set) var attempt = 0
     private var reconnect: Scheduled<Void>?
-    private var isStopped = true
+    private(set) var isStopped = true
     private var stopPromise: EventLoopPromise<Void>?
 
     /// Makes a link; `start` connects it.
@@ -111,14 +127,14 @@ package final class InstanceLink {
         return promise.futureResult
     }
 
-    /// Sends a wrapper to an instance; false while the link is down, and for what is longer than `elementBytes`.
+    /// Sends a wrapper to an instance through its channel; false for what is longer than `elementBytes`.
     @discardableResult
     package func send(_ message: SessionMessage, to instance: String) -> Bool {
-        let head = self.head(to: instance)
-        return self.write { message.write(with: head, into: &$0) }
+        let channel = self.channel(to: instance)
+        return self.send(message.message(with: channel.head), through: channel)
     }
 
-    /// Sends the stanza of a session; false while the link is down.
+    /// Sends the stanza of a session through the channel to its instance; false for what is longer than `elementBytes`.
     @discardableResult
     package func send(
         _ stanza: Stanza,
@@ -126,7 +142,7 @@ package final class InstanceLink {
         fault: StanzaError.Condition? = nil,
         by route: SessionRoute
     ) -> Bool {
-        self.write { route.head.write(stanza, number: number, fault: fault, to: &$0) }
+        self.send(route.head.message(stanza, number: number, fault: fault), through: self.channel(to: route.instance))
     }
 
     /// Sends a stanza by the domain of its `to`; false while the link is down.
@@ -135,30 +151,26 @@ package final class InstanceLink {
         self.write { stanza.write(to: &$0) }
     }
 
-    /// Sends a request to an instance; false while the link is down.
+    /// Sends a request to an instance: in order with what else is said to it, if it has a channel; else false while the
+    /// link is down.
     @discardableResult
     package func send(_ request: AdminRequest, to instance: String) -> Bool {
-        let head = self.head(to: instance)
-        return self.write { request.write(with: head, into: &$0) }
+        if let channel = self.channels[instance] {
+            return self.send(request.message(with: channel.head), through: channel)
+        }
+        return self.write { request.write(with: RouteHead(from: self.name, to: instance), into: &$0) }
     }
 
-    /// Sends an answer to an instance; false while the link is down.
+    /// Sends an answer to an instance, likewise.
     @discardableResult
     package func send(_ response: AdminResponse, to instance: String) -> Bool {
-        let head = self.head(to: instance)
-        return self.write { response.write(with: head, into: &$0) }
+        if let channel = self.channels[instance] {
+            return self.send(response.message(with: channel.head), through: channel)
+        }
+        return self.write { response.write(with: RouteHead(from: self.name, to: instance), into: &$0) }
     }
 
-    /// The head of wrappers for an instance. Those of the last few receivers are kept.
-    private func head(to instance: String) -> RouteHead {
-        for head in self.heads where head.to == instance { return head }
-        let head = RouteHead(from: self.name, to: instance)
-        if self.heads.count >= 16 { self.heads.removeFirst() }
-        self.heads.append(head)
-        return head
-    }
-
-    private func write(_ body: (inout ByteBuffer) -> Void) -> Bool {
+    func write(_ body: (inout ByteBuffer) -> Void) -> Bool {
         guard let connection = self.connection, connection.isUp else { return false }
         guard connection.write(body) else {
             self.logger.error("an element is too long for the link", metadata: ["peer": "\(self.name)"])
@@ -204,6 +216,7 @@ package final class InstanceLink {
     private func ended(_ failure: LinkFailure, wasUp: Bool) {
         self.connection = nil
         self.instances = [:]
+        self.waysLost()
         let metadata: Logger.Metadata = ["peer": "\(self.name)", "reason": "\(failure)"]
         if self.isStopped {
             self.logger.info("link to the router ended", metadata: metadata)
@@ -242,10 +255,10 @@ extension InstanceLink {
             self.delegate?.linkUp(self)
         case .instanceAvailable(let instance):
             self.instances[instance.name] = instance
-            self.delegate?.link(self, instanceAvailable: instance)
+            self.wayFound(to: instance)
         case .instanceUnavailable(let instance):
             self.instances[instance.name] = nil
-            self.delegate?.link(self, instanceUnavailable: instance)
+            self.wayLost(to: instance.name)
         case .instancesComplete:
             self.delegate?.linkInstancesComplete(self)
         case .deliverRoute(let route):
@@ -264,14 +277,11 @@ extension InstanceLink {
     }
 
     private func deliver(_ route: RouteFrame) {
+        if route.isOfChannel, !self.takes(route) { return }
         if !route.isUnreachable, let delegate, delegate.link(self, takes: route) { return }
         do throws(LinkFault) {
             if let message = try SessionMessage(route, jids: self.jids) {
-                if route.isUnreachable {
-                    self.delegate?.link(self, returned: message, to: route.to)
-                } else {
-                    self.delegate?.link(self, received: message, from: route.from)
-                }
+                self.delegate?.link(self, received: message, from: route.from)
             } else {
                 try self.deliverAdmin(route)
             }

@@ -57,12 +57,30 @@ extension ByteBuffer {
     }
 
     /// Appends ` name='123'`.
-    mutating func writeLinkAttribute(_ name: StaticString, _ value: some FixedWidthInteger) {
+    mutating func writeLinkAttribute(_ name: StaticString, _ value: some FixedWidthInteger & UnsignedInteger) {
         self.writeStaticString(" ")
         self.writeStaticString(name)
         self.writeStaticString("='")
-        self.writeString(String(value))
+        self.writeDecimal(UInt64(truncatingIfNeeded: value))
         self.writeStaticString("'")
+    }
+
+    /// Appends the digits of a number, all at once where they are eight at most.
+    mutating func writeDecimal(_ value: UInt64) {
+        guard value < 100_000_000 else {
+            self.writeString(String(value))
+            return
+        }
+        var rest = UInt32(truncatingIfNeeded: value)
+        var digits: UInt64 = 0
+        var count = 0
+        repeat {
+            digits = digits << 8 | UInt64(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10))
+            rest /= 10
+            count += 1
+        } while rest > 0
+        self.setInteger(digits, at: self.writerIndex, endianness: .little)
+        self.moveWriterIndex(forwardBy: count)
     }
 
     /// Appends `text`, escaped as character data.

@@ -10,7 +10,7 @@ package struct ReconnectBackoff: Sendable, Equatable {
     private var failures = 0
 
     /// Makes the schedule of delays from `first` to `longest`.
-    package init(first: Duration = .milliseconds(100), longest: Duration = .seconds(5)) {
+    package init(first: Duration = .milliseconds(100), longest: Duration = .seconds(1)) {
         self.first = first
         self.longest = longest
     }

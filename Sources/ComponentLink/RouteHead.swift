@@ -6,7 +6,7 @@ import XMPPCore
 /// How the wrappers of one instance for another begin: made once, written with each.
 ///
 /// The length of the content comes first (`RouteFrame`); it is filled in when the content is written.
-package struct RouteHead: Sendable {
+package final class RouteHead: Sendable {
     /// The receiver's instance name.
     package let to: String
     private let bytes: ByteBuffer
@@ -50,20 +50,52 @@ package struct RouteHead: Sendable {
         buffer.writeStaticString("</j:route>")
     }
 
-    /// Appends a wrapper of the session that the head is about, around a stanza.
-    func write(
-        _ stanza: Stanza,
-        number: UInt64?,
-        fault: StanzaError.Condition? = nil,
-        to buffer: inout ByteBuffer
-    ) {
-        self.write(to: &buffer) { buffer in
+    /// Makes a message of a channel: all of a wrapper but what its sending adds.
+    ///
+    /// - Parameters:
+    ///   - capacity: bytes that will probably do.
+    ///   - attributes: appends further attributes, each with the space before it.
+    ///   - content: appends what is wrapped.
+    /// - Returns: the message.
+    func message(
+        capacity: Int,
+        attributes: (inout ByteBuffer) -> Void = { _ in },
+        content: (inout ByteBuffer) -> Void
+    ) -> ChannelMessage {
+        var body = ByteBufferAllocator().buffer(capacity: capacity + 64)
+        // The end of the number's attribute.
+        body.writeStaticString("'")
+        attributes(&body)
+        body.writeStaticString(">")
+        let start = body.writerIndex
+        content(&body)
+        let length = body.writerIndex - start
+        body.writeStaticString("</j:route>")
+        return ChannelMessage(head: self, body: body, length: length)
+    }
+
+    /// Makes a message about the session that the head is about: a stanza.
+    func message(_ stanza: Stanza, number: UInt64?, fault: StanzaError.Condition? = nil) -> ChannelMessage {
+        self.message(capacity: stanza.encodedSize) { buffer in
             if let number { buffer.writeLinkAttribute("n", number) }
             if let fault { buffer.writeLinkAttribute("fault", fault.rawValue) }
         } content: { buffer in
             stanza.write(to: &buffer)
         }
     }
+
+    /// Appends a message as it is sent: with the pair of its channel and its number in it (`PeerChannel.attribute`).
+    func write(_ message: ChannelMessage, pair: ByteBuffer, number: UInt64, to buffer: inout ByteBuffer) {
+        let start = buffer.writerIndex
+        buffer.writeImmutableBuffer(self.bytes)
+        buffer.writeImmutableBuffer(pair)
+        buffer.writeDecimal(number)
+        buffer.writeImmutableBuffer(message.body)
+        Self.fill(message.length, at: start + Self.lengthOffset, in: &buffer)
+    }
+
+    /// What a message will add to the buffer at most, beside its body.
+    var overhead: Int { self.bytes.readableBytes + 96 }
 
     /// Writes the length over its place. One that does not fit is past every limit: the router refuses the wrapper.
     private static func fill(_ length: Int, at offset: Int, in buffer: inout ByteBuffer) {

@@ -5,23 +5,32 @@ import XML
 import XMPPCore
 
 extension SessionMessage {
-    /// Appends the whole wrapper.
+    /// Appends the whole wrapper, as one that is not of a channel.
     package func write(with head: RouteHead, into buffer: inout ByteBuffer) {
-        head.write(to: &buffer) { buffer in
-            if !self.session.isEmpty {
-                buffer.writeLinkAttribute("s", self.session)
-                buffer.writeLinkAttribute("a", self.attach)
-            }
-            if case .stanza(_, let number, let fault) = self.content {
-                if let number { buffer.writeLinkAttribute("n", number) }
-                buffer.writeLinkAttribute("fault", fault?.rawValue)
-            }
-        } content: { buffer in
-            if case .stanza(let stanza, _, _) = self.content {
-                stanza.write(to: &buffer)
-            } else {
-                self.content.writeControl(to: &buffer)
-            }
+        head.write(to: &buffer, attributes: self.writeAttributes, content: self.writeContent)
+    }
+
+    /// The message of a channel.
+    func message(with head: RouteHead) -> ChannelMessage {
+        head.message(capacity: 256, attributes: self.writeAttributes, content: self.writeContent)
+    }
+
+    private func writeAttributes(to buffer: inout ByteBuffer) {
+        if !self.session.isEmpty {
+            buffer.writeLinkAttribute("s", self.session)
+            buffer.writeLinkAttribute("a", self.attach)
+        }
+        if case .stanza(_, let number, let fault) = self.content {
+            if let number { buffer.writeLinkAttribute("n", number) }
+            buffer.writeLinkAttribute("fault", fault?.rawValue)
+        }
+    }
+
+    private func writeContent(to buffer: inout ByteBuffer) {
+        if case .stanza(let stanza, _, _) = self.content {
+            stanza.write(to: &buffer)
+        } else {
+            self.content.writeControl(to: &buffer)
         }
     }
 }

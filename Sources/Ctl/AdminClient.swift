@@ -200,7 +200,6 @@ private final class AdminExchange: InstanceLinkDelegate {
 
     func link(_ link: InstanceLink, instanceAvailable instance: LinkInstance) {}
     func link(_ link: InstanceLink, received message: SessionMessage, from instance: String) {}
-    func link(_ link: InstanceLink, returned message: SessionMessage, to instance: String) {}
     func link(_ link: InstanceLink, received stanza: Stanza) {}
 
     private static func words(_ failure: LinkFailure) -> String {

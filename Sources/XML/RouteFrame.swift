@@ -46,6 +46,10 @@ package struct RouteFrame: Sendable {
     package var attach: UInt64 { self.tag.attach }
     /// The number of the stanza in its session.
     package var number: UInt64? { self.tag.number }
+    /// Its number in the reliable channel; nil: it is not a message of one.
+    package var sequence: UInt64? { self.tag.sequence }
+    /// It belongs to a reliable channel, as a message if it has a number, else as the channel's own word.
+    package var isOfChannel: Bool { self.tag.hasChannel }
     /// What C2S found wrong with the stanza.
     package var fault: String? { self.tag.fault.isEmpty ? nil : self.bytes.string(self.tag.fault) }
 
@@ -54,6 +58,11 @@ package struct RouteFrame: Sendable {
 
     /// Whether `to` is this name, given as UTF-8.
     package func isTo(_ name: [UInt8]) -> Bool { self.bytes.readableBytesUInt8Span.matches(self.tag.to, name) }
+
+    /// Whether it belongs to the channel of this pair of incarnations, given as UTF-8.
+    package func isOfChannel(_ pair: [UInt8]) -> Bool {
+        self.tag.hasChannel && self.bytes.readableBytesUInt8Span.matches(self.tag.channel, pair)
+    }
 
     /// The bytes up to the end of the start tag's last attribute, and those behind it: where an attribute can be added.
     package func splitBeforeTagEnd() -> (start: ByteBuffer, rest: ByteBuffer) {
@@ -74,6 +83,9 @@ struct RouteTag {
     private(set) var to = 0..<0
     private(set) var session = 0..<0
     private(set) var fault = 0..<0
+    private(set) var channel = 0..<0
+    private(set) var hasChannel = false
+    private(set) var sequence: UInt64?
     private(set) var attach: UInt64 = 0
     private(set) var number: UInt64?
     private(set) var hasError = false
@@ -90,7 +102,7 @@ struct RouteTag {
     static let endTag = Array("</j:route>".utf8)
 
     private enum Name {
-        case from, to, session, attach, number, length, fault, error, other
+        case from, to, session, attach, number, length, channel, sequence, fault, error, other
 
         init(_ bytes: Span<UInt8>, _ place: Range<Int>) {
             switch (place.count, bytes[place.lowerBound]) {
@@ -98,6 +110,8 @@ struct RouteTag {
             case (1, UInt8(ascii: "s")): self = .session
             case (1, UInt8(ascii: "a")): self = .attach
             case (1, UInt8(ascii: "n")): self = .number
+            case (1, UInt8(ascii: "c")): self = .channel
+            case (1, UInt8(ascii: "q")): self = .sequence
             case (2, UInt8(ascii: "t")) where bytes[place.lowerBound + 1] == UInt8(ascii: "o"): self = .to
             case (4, UInt8(ascii: "f")) where bytes.matches(place, Self.fromBytes): self = .from
             case (5, UInt8(ascii: "f")) where bytes.matches(place, Self.faultBytes): self = .fault
@@ -135,6 +149,12 @@ struct RouteTag {
         case .session: self.session = value
         case .fault: self.fault = value
         case .error: self.hasError = true
+        case .channel:
+            self.channel = value
+            self.hasChannel = true
+        case .sequence:
+            guard let number = bytes.number(value) else { return false }
+            self.sequence = number
         case .attach:
             guard let number = bytes.number(value) else { return false }
             self.attach = number

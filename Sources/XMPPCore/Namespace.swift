@@ -20,6 +20,7 @@ package enum Namespace {
     // Ours (docs/protocols.md)
     package static let link = "urn:jackdaw:link:0"
     package static let clientSession = "urn:jackdaw:session:0"
+    package static let channel = "urn:jackdaw:channel:0"
     package static let administration = "urn:jackdaw:admin:0"
 
     // XEPs

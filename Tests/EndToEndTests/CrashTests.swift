@@ -9,6 +9,7 @@ extension OwnSuites {
     @Suite(.serialized) struct CrashTests {
         @Test func everyProcessMayBeKilled() async throws {
             let suite = try await RunningSuite.start()
+            try await shortLossOfTheRouter(suite)
             try await lossOfTheRouter(suite)
             try await lossOfC2S(suite)
             try await lossOfSM(suite)
@@ -98,6 +99,23 @@ extension OwnSuites {
             await pair.juliet.breakConnection()
         }
 
+        /// Nobody notices: what is said meanwhile waits for the router.
+        private func shortLossOfTheRouter(_ suite: RunningSuite) async throws {
+            let pair = try await makePair(suite)
+            let (plain, _) = try await TestClient.login(suite.addAccount(named: "plain"), to: suite)
+            try await kill("router-1", of: suite)
+            try await pair.romeo.send(
+                "<message to='\(pair.julietsJID)' type='chat' id='meanwhile'><body>x</body></message>"
+            )
+            try await restart("router-1", of: suite)
+            #expect(try await pair.juliet.first { $0.name == "message" }["id"] == "meanwhile")
+            try await awaitAcknowledgement(6, of: pair.romeo)
+            let answer = try await plain.ask("get", to: suite.domain, id: "there", "<ping xmlns='urn:xmpp:ping'/>")
+            #expect(answer["type"] == "result")
+            for client in [pair.romeo, pair.juliet, plain] { await client.breakConnection() }
+        }
+
+        /// It stays away: C2S gives its clients up, and SM keeps their sessions.
         private func lossOfTheRouter(_ suite: RunningSuite) async throws {
             var pair = try await makePair(suite)
             let (plain, _) = try await TestClient.login(suite.addAccount(named: "plain"), to: suite)

@@ -25,11 +25,15 @@ import XMPPCore
             let message = SessionMessage(session: "s", attach: 1, .settled(number: 7))
             #expect(try await sm.on { $0.send(message, to: "c2s-1.jackdaw.internal") })
             try await c2s.wait(for: "message s 1 settled(number: 7) from sm-1.jackdaw.internal")
-            #expect(try await sm.on { $0.send(message, to: "c2s-9.jackdaw.internal") })
-            try await sm.wait(for: "returned s 1 to c2s-9.jackdaw.internal")
+            // What is said to one that is not there yet waits for it.
+            #expect(try await sm.on { $0.send(message, to: "c2s-2.jackdaw.internal") })
+            let late = try await LinkedInstance.start("c2s-2", secret: "c2s", router)
+            try await late.wait(for: "message s 1 settled(number: 7) from sm-1.jackdaw.internal")
             try await sm.stop()
+            // Only when it has been away for a while.
             try await c2s.wait(for: "unavailable sm-1.jackdaw.internal")
             try await c2s.stop()
+            try await late.stop()
         }
     }
 
@@ -92,14 +96,28 @@ import XMPPCore
         configuration.router.listen = ListenAddress(host: "127.0.0.1", port: Int.random(in: 10_000..<32_000))
         let first = try await TestRouter.start(configuration)
         let sm = try await LinkedInstance.start("sm-1", secret: "sm", first)
-        try await sm.wait(for: "complete")
+        let c2s = try await LinkedInstance.start("c2s-1", secret: "c2s", first)
+        try await sm.wait(for: "available c2s-1.jackdaw.internal")
+        try await c2s.wait(for: "available sm-1.jackdaw.internal")
+        let before = SessionMessage(session: "before", attach: 1, .close)
+        #expect(try await sm.on { $0.send(before, to: "c2s-1.jackdaw.internal") })
+        try await c2s.wait(for: "message before 1")
         try await first.service.stop()
         try await sm.wait(for: "down")
-        let message = SessionMessage(session: "s", attach: 1, .close)
-        #expect(try await sm.on { $0.send(message, to: "sm-1.jackdaw.internal") } == false)
+        // What is said about sessions waits, each in its order; a plain stanza has nobody to keep it.
+        for number in 1...3 {
+            let message = SessionMessage(session: "s\(number)", attach: 1, .close)
+            #expect(try await sm.on { $0.send(message, to: "c2s-1.jackdaw.internal") })
+        }
+        #expect(try await sm.on { $0.send(Stanza(kind: .message)) } == false)
         let second = try await TestRouter.start(configuration)
         try await sm.wait(for: "complete", times: 2)
+        try await c2s.wait(for: "message s3 1")
+        let history = try await c2s.history()
+        #expect(history.filter { $0.hasPrefix("message") }.count == 4)
+        #expect(!history.contains { $0.hasPrefix("unavailable sm-1") }, "a short absence is not told")
         try await sm.stop()
+        try await c2s.stop()
         try await second.service.stop()
     }
 
@@ -107,12 +125,10 @@ import XMPPCore
         try await TestRouter.run { router in
             let sm = try await LinkedInstance.start("sm-1", secret: "sm", router, queueBytes: 100_000)
             try await sm.wait(for: "complete")
-            let message = SessionMessage(
-                session: "s",
-                attach: 1,
-                .end(.init(text: String(repeating: "x", count: 50_000)))
-            )
-            let sent = try await sm.on { link in (0..<5).map { _ in link.send(message, to: "sm-1.jackdaw.internal") } }
+            let to = try JID("sm-1.jackdaw.internal")
+            let id = String(repeating: "x", count: 50_000)
+            let message = Stanza(kind: .message, to: to, from: try JID("a@localhost"), id: id)
+            let sent = try await sm.on { link in (0..<5).map { _ in link.send(message) } }
             #expect(sent == [true, true, false, false, false])
             try await sm.wait(for: "down queueFull")
             try await sm.wait(for: "complete", times: 2)
@@ -123,20 +139,22 @@ import XMPPCore
     @Test func `what is longer than the router takes is not sent, and the link stays`() async throws {
         try await TestRouter.run { router in
             let sm = try await LinkedInstance.start("sm-1", secret: "sm", router)
-            try await sm.wait(for: "complete")
+            let c2s = try await LinkedInstance.start("c2s-1", secret: "c2s", router)
+            try await sm.wait(for: "available c2s-1.jackdaw.internal")
             let sent = try await sm.on { link in
                 [10, 4 << 20, 10].map { size in
                     let text = String(repeating: "x", count: size)
                     return link.send(
                         SessionMessage(session: "s\(size)", attach: 1, .end(.init(text: text))),
-                        to: link.name
+                        to: "c2s-1.jackdaw.internal"
                     )
                 }
             }
             #expect(sent == [true, false, true])
-            try await sm.wait(for: "message s10 1", times: 2)
+            try await c2s.wait(for: "message s10 1", times: 2)
             #expect(try await sm.history().contains { $0.hasPrefix("down") } == false)
             try await sm.stop()
+            try await c2s.stop()
         }
     }
 

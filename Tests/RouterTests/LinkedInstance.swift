@@ -28,7 +28,7 @@ struct LinkedInstance: Sendable {
             identity: ComponentLinkStateMachine.Configuration(
                 name: "\(name).jackdaw.internal",
                 secret: secret,
-                declaration: LinkDeclaration(epoch: "e", names: names)
+                declaration: LinkDeclaration(epoch: "epoch of \(name)", names: names)
             )
         )
         configuration.elementBytes = elementBytes
@@ -150,10 +150,6 @@ final class Diary: InstanceLinkDelegate {
 
     func link(_ link: InstanceLink, received message: SessionMessage, from instance: String) {
         self.note("message \(message.session) \(message.attach) \(message.content) from \(instance)")
-    }
-
-    func link(_ link: InstanceLink, returned message: SessionMessage, to instance: String) {
-        self.note("returned \(message.session) \(message.attach) to \(instance)")
     }
 
     func link(_ link: InstanceLink, received stanza: Stanza) {

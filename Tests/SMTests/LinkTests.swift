@@ -26,26 +26,16 @@ import XMPPCore
         #expect(told == ["\(World.c2s) localhost", "\(World.c2s) second.example"])
     }
 
-    @Test("A router that is gone breaks every session: those without resumption end")
-    func linkDown() {
+    @Test("A C2S that is gone breaks its sessions: those without resumption end")
+    func instanceGone() {
         let ann = TestClient.online(world, "ann@localhost", resume: true)
         _ = TestClient.online(world, "bob@localhost")
-        world.server.linkDown()
+        world.disconnect(World.c2s)
         #expect(world.server.sessions.count == 1)
         #expect(world.server.sessions[ann.name]?.isAttached == false)
         world.connect(World.c2s)
         ann.resume(h: UInt32(ann.last ?? 0))
         #expect(ann.attach == 2)
-    }
-
-    @Test("A wrapper that came back breaks its session")
-    func returned() {
-        let ann = TestClient.online(world, "ann@localhost", resume: true)
-        let message = SessionMessage(session: ann.name, attach: 1, .settled(number: 1))
-        world.server.returned(message, to: "c2s-9.jackdaw.internal")
-        #expect(world.server.sessions[ann.name]?.isAttached == true)
-        world.server.returned(message, to: World.c2s)
-        #expect(world.server.sessions[ann.name]?.isAttached == false)
     }
 
     @Test("What carries an old attach number, or comes from another C2S, is dropped")

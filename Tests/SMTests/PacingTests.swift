@@ -66,10 +66,10 @@ import XMPPCore
         ann.send("<message to='c0@far.example' id='m'><body>x</body></message>")
         #expect(ann.takeSettled() == 1)
         #expect(world.takeOutside().isEmpty)
-        world.server.linkDown()
+        world.server.failOutside()
         #expect(world.server.sessions[ann.name]?.acknowledgement == 2)
         world.stuckBytes = 0
-        ann.resume(h: UInt32(ann.last ?? 0))
+        turn(20)
         let error = try #require(try ann.stanzas().first)
         #expect(error.id == "m")
         #expect(error.stanzaError?.type == .wait)

@@ -29,11 +29,6 @@ struct OwnerTable {
         instances.removeValue(forKey: name)?.names.isEmpty == false
     }
 
-    mutating func removeAll() -> [String] {
-        defer { instances = [:] }
-        return instances.filter { !$0.value.names.isEmpty }.map(\.key)
-    }
-
     /// The instance that serves a domain. Of several the first by name, so that all C2S agree.
     func owner(of domain: String) -> String? {
         instances.filter { $0.value.names.contains(domain) }.keys.min()

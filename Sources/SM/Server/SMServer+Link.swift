@@ -11,8 +11,7 @@ extension SMServer {
     func instanceAvailable(_ instance: LinkInstance) {
         let known = instances.updateValue(instance, forKey: instance.name)
         if let known, known.epoch != instance.epoch {
-            detachSessions(at: instance.name)
-            resetFlow(of: instance.name)
+            forget(instance.name)
         }
         switch instance.kind {
         case .internal: sendFeatures(of: hosted, to: instance.name)
@@ -20,33 +19,20 @@ extension SMServer {
         }
     }
 
+    /// It is gone, or has been away for so long that it counts as gone: a short absence is not told.
     func instanceUnavailable(_ instance: LinkInstance) {
         guard instances.removeValue(forKey: instance.name) != nil else { return }
         switch instance.kind {
         case .internal:
-            detachSessions(at: instance.name)
-            resetFlow(of: instance.name)
+            forget(instance.name)
         case .external: for module in chain.modules { module.component(instance.name, isAvailable: false) }
         }
     }
 
-    /// The link to the router is gone: every C2S drops its clients, so every session loses its connection.
-    func linkDown() {
-        let external = instances.values.filter { $0.kind == .external }
-        instances = [:]
-        opening = [:]
-        for session in Array(sessions.values) where session.isAttached { detach(session) }
-        for name in Array(flows.keys) { resetFlow(of: name) }
-        failOutside()
-        for component in external {
-            for module in chain.modules { module.component(component.name, isAvailable: false) }
-        }
-    }
-
-    /// A wrapper of ours came back: the C2S is not there.
-    func returned(_ message: SessionMessage, to instance: String) {
-        guard let session = sessions[message.session], session.instance == instance, session.isAttached else { return }
-        detach(session)
+    /// A C2S is gone, and with it all that it was asked and that it had.
+    private func forget(_ name: String) {
+        detachSessions(at: name)
+        resetFlow(of: name)
     }
 
     /// A wrapper about a session.

@@ -13,9 +13,6 @@ extension SMServer: InstanceLinkDelegate {
     func link(_ link: InstanceLink, received message: SessionMessage, from instance: String) {
         received(message, from: instance)
     }
-    func link(_ link: InstanceLink, returned message: SessionMessage, to instance: String) {
-        returned(message, to: instance)
-    }
     func link(_ link: InstanceLink, received stanza: Stanza) { received(stanza) }
     func link(_ link: InstanceLink, received response: AdminResponse, from instance: String) {
         received(response, from: instance)
@@ -25,6 +22,6 @@ extension SMServer: InstanceLinkDelegate {
     }
     func link(_ link: InstanceLink, down failure: LinkFailure) {
         whenLinkChanged(false)
-        linkDown()
+        failOutside()
     }
 }

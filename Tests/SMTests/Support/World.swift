@@ -156,7 +156,10 @@ final class World: LinkPort {
         if queuedBytes > Self.queueBytes {
             resets += 1
             isUp = false
-            loop.execute { self.server.linkDown() }
+            loop.execute {
+                self.server.failOutside()
+                self.disconnect(Self.c2s)
+            }
         }
         if !isStuck { loop.execute { self.unwritten = 0 } }
         return true

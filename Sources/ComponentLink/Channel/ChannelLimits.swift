@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The bounds of a reliable channel.
+package struct ChannelLimits: Sendable {
+    /// Bytes that may be unacknowledged; beyond it the channel begins anew.
+    package var bytes = 16 << 20
+    /// How long the other end may be away, or acknowledge nothing of what it was sent, in milliseconds.
+    package var silence: Int64 = 5_000
+    /// Messages, and bytes, that are taken before they are acknowledged at the end of a burst.
+    package var acknowledgeEvery: UInt64 = 64
+    package var acknowledgeEveryBytes = 256 << 10
+    /// How long fewer wait for their acknowledgement, in milliseconds.
+    package var acknowledgeAfter: Int64 = 100
+
+    /// Makes the default bounds.
+    package init() {}
+}

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import Glibc
+import TestSupport
+import Testing
+
+@Suite("The reliable channel")
+struct ReliableChannelTests {
+    typealias Channel = ReliableChannel<String>
+
+    // MARK: By hand
+
+    @Test("Messages wait until the other end knows us, and are numbered from 1")
+    func firstContact() {
+        var channel = Channel(epoch: "a")
+        #expect(channel.send("one", bytes: 3, now: 0).texts == [])
+        #expect(channel.pathUp(epoch: "b", now: 0).texts == ["sync a.0 to ? have 0"])
+        // It does not know us yet: it is told who we are.
+        #expect(channel.received(.init(me: Self.peer, you: nil, have: 0), now: 0).texts == ["sync a.0 to b.0 have 0"])
+        #expect(channel.all == [])
+        #expect(channel.received(.init(me: Self.peer, you: Self.me, have: 0), now: 0).texts == [])
+        #expect(channel.all == ["1 one"])
+        #expect(channel.send("two", bytes: 3, now: 0).texts == [])
+        #expect(channel.all == ["2 two"])
+        #expect(channel.outgoing == Pair(from: Self.me, to: Self.peer))
+        #expect(channel.keptBytes == 6)
+        channel.acknowledged(1, now: 0)
+        #expect(channel.keptBytes == 3)
+        // What was never sent cannot be acknowledged.
+        channel.acknowledged(9, now: 0)
+        #expect(channel.keptBytes == 3)
+    }
+
+    @Test("What was not acknowledged goes again over the next way, but not what the other end has")
+    func nextWay() {
+        var channel = Self.confirmed()
+        for text in ["one", "two", "three"] { _ = channel.send(text, bytes: 1, now: 0) }
+        #expect(channel.all == ["1 one", "2 two", "3 three"])
+        channel.pathDown(now: 10)
+        _ = channel.send("four", bytes: 1, now: 20)
+        #expect(channel.all == [])
+        #expect(channel.pathUp(epoch: "b", now: 30).texts == ["sync a.0 to b.0 have 0"])
+        #expect(channel.received(.init(me: Self.peer, you: Self.me, have: 2), now: 40).texts == [])
+        #expect(channel.all == ["3 three", "4 four"])
+    }
+
+    @Test("A message that came already is dropped, one that comes too early asks for those before it, once")
+    func receiving() {
+        var channel = Self.confirmed()
+        #expect(channel.received(1, bytes: 1, now: 0) == .taken)
+        #expect(channel.received(1, bytes: 1, now: 0) == .dropped)
+        let gap = Channel.Sync(me: Self.me, you: Self.peer, have: 1, isGap: true)
+        #expect(channel.received(3, bytes: 1, now: 0) == .gap(gap))
+        #expect(channel.received(4, bytes: 1, now: 0) == .dropped)
+        #expect(channel.received(2, bytes: 1, now: 0) == .taken)
+        #expect(channel.incoming == Pair(from: Self.peer, to: Self.me))
+    }
+
+    @Test("An end that is told of a gap sends all after it again")
+    func gap() {
+        var channel = Self.confirmed()
+        for text in ["one", "two", "three"] { _ = channel.send(text, bytes: 1, now: 0) }
+        _ = channel.all
+        #expect(channel.received(.init(me: Self.peer, you: Self.me, have: 1), now: 0).texts == [])
+        #expect(channel.all == [])
+        #expect(channel.received(.init(me: Self.peer, you: Self.me, have: 1, isGap: true), now: 0).texts == [])
+        #expect(channel.all == ["2 two", "3 three"])
+    }
+
+    @Test("Acknowledgements come with the burst that makes enough of them, or after a while")
+    func acknowledging() {
+        var limits = ChannelLimits()
+        limits.acknowledgeEvery = 2
+        limits.acknowledgeEveryBytes = 10
+        var channel = Self.confirmed(limits)
+        _ = channel.received(1, bytes: 1, now: 0)
+        #expect(channel.burstEnded(now: 0) == nil)
+        #expect(channel.isWaiting)
+        #expect(channel.burstEnded(now: 100) == 1)
+        #expect(!channel.isWaiting)
+        _ = channel.received(2, bytes: 1, now: 100)
+        _ = channel.received(3, bytes: 1, now: 100)
+        #expect(channel.burstEnded(now: 100) == 3)
+        _ = channel.received(4, bytes: 10, now: 100)
+        #expect(channel.burstEnded(now: 100) == 4)
+    }
+
+    @Test("Another start of the other end is told with what it may not have, and gets none of it")
+    func restart() {
+        var channel = Self.confirmed()
+        _ = channel.send("one", bytes: 1, now: 0)
+        _ = channel.all
+        channel.pathDown(now: 0)
+        _ = channel.send("two", bytes: 1, now: 0)
+        #expect(channel.pathUp(epoch: "c", now: 1).texts == ["restarted one two", "sync a.1 to ? have 0"])
+        #expect(channel.keptBytes == 0)
+    }
+
+    @Test("An end that is away too long, acknowledges nothing, or has too much waiting for it, counts as restarted")
+    func silence() {
+        var limits = ChannelLimits()
+        limits.bytes = 10
+        var away = Self.confirmed(limits)
+        _ = away.send("one", bytes: 1, now: 0)
+        _ = away.all
+        away.pathDown(now: 1_000)
+        #expect(away.tick(now: 4_999).texts == [])
+        #expect(away.tick(now: 5_000).texts == ["restarted one"])
+        var silent = Self.confirmed(limits)
+        _ = silent.send("one", bytes: 1, now: 0)
+        _ = silent.all
+        #expect(silent.tick(now: 5_000).texts == ["restarted one", "sync a.1 to ? have 0"])
+        var full = Self.confirmed(limits)
+        _ = full.send("one", bytes: 10, now: 0)
+        _ = full.all
+        #expect(full.send("two", bytes: 1, now: 0).texts == ["restarted one two", "sync a.1 to ? have 0"])
+    }
+
+    private static let me = Incarnation(epoch: "a", generation: 0)
+    private static let peer = Incarnation(epoch: "b", generation: 0)
+
+    private static func confirmed(_ limits: ChannelLimits = .init()) -> Channel {
+        var channel = Channel(epoch: "a", limits: limits)
+        _ = channel.pathUp(epoch: "b", now: 0)
+        _ = channel.received(.init(me: peer, you: me, have: 0), now: 0)
+        return channel
+    }
+
+    // MARK: By simulation
+
+    /// How many schedules are tried; `JACKDAW_SCHEDULES` asks for more.
+    private static let schedules =
+        unsafe getenv("JACKDAW_SCHEDULES").flatMap { unsafe Int(String(cString: $0)) } ?? 4_000
+
+    @Test("Whatever breaks, no message comes twice or out of order, and none is gone without a word")
+    func anythingBreaks() {
+        for seed in 0..<Self.schedules {
+            var random = SeededGenerator(seed: UInt64(seed))
+            var world = ChannelWorld()
+            for _ in 0..<random.below(120) { Self.step(&world, &random, mayRestart: true, longest: 3_000) }
+            world.rest()
+            #expect(world.fault == nil, "schedule \(seed)")
+            guard world.fault == nil else { return }
+        }
+    }
+
+    @Test("While both processes live and links come back in time, nothing is lost and nobody restarts")
+    func linksBreak() {
+        for seed in 0..<Self.schedules {
+            var random = SeededGenerator(seed: UInt64(seed) | 1 << 40)
+            var world = ChannelWorld()
+            world.rest()
+            for _ in 0..<random.below(120) { Self.step(&world, &random, mayRestart: false, longest: 20) }
+            world.rest()
+            #expect(world.fault == nil, "schedule \(seed)")
+            #expect(world.restarts == 0, "schedule \(seed)")
+            guard world.fault == nil, world.restarts == 0 else { return }
+        }
+    }
+
+    @Test("A channel that is full begins anew, and goes on")
+    func full() {
+        var limits = ChannelLimits()
+        limits.bytes = 5
+        for seed in 0..<Self.schedules {
+            var random = SeededGenerator(seed: UInt64(seed) | 2 << 40)
+            var world = ChannelWorld(limits: limits)
+            for _ in 0..<random.below(120) { Self.step(&world, &random, mayRestart: true, longest: 3_000) }
+            world.rest()
+            #expect(world.fault == nil, "schedule \(seed)")
+            guard world.fault == nil else { return }
+        }
+    }
+
+    private static func step(
+        _ world: inout ChannelWorld,
+        _ random: inout SeededGenerator,
+        mayRestart: Bool,
+        longest: Int
+    ) {
+        let end = random.below(2)
+        switch random.below(20) {
+        case 0...4: world.send(from: end)
+        case 5...8: world.route(from: end)
+        case 9...12: world.read(end)
+        case 13: world.endBurst(end)
+        case 14: world.link(end)
+        case 15: world.unlink(end, routerReads: random.below(4), endReads: random.below(4))
+        case 16: world.pass(Int64(random.below(longest)))
+        case 17:
+            // The router dies: both links at once.
+            for end in 0...1 { world.unlink(end, routerReads: random.below(3), endReads: random.below(3)) }
+        case 18 where mayRestart: world.restart(end, routerReads: random.below(3))
+        default: for end in 0...1 { world.link(end) }
+        }
+    }
+}
+
+extension [ReliableChannel<String>.Action] {
+    /// The actions as words.
+    fileprivate var texts: [String] {
+        map { action in
+            switch action {
+            case .sync(let sync):
+                "sync \(sync.me.text) to \(sync.you?.text ?? "?") have \(sync.have)" + (sync.isGap ? " gap" : "")
+            case .restarted(let lost): (["restarted"] + lost).joined(separator: " ")
+            }
+        }
+    }
+}
+
+extension ReliableChannel<String> {
+    /// All that is to be sent now, each with its number.
+    fileprivate var all: [String] {
+        mutating get {
+            var texts: [String] = []
+            while let (message, number) = next() { texts.append("\(number) \(message)") }
+            return texts
+        }
+    }
+}
+
+extension Incarnation {
+    fileprivate var text: String { "\(epoch).\(generation)" }
+}
