@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The servers that are compared: how each is configured, started and stopped, on a loopback address of its own."""
 
+import functools
 import gzip
 import http.client
 import pathlib
@@ -131,7 +132,9 @@ class Jackdaw(Server):
     # Instances of C2S, which share the clients' port.
     edges = 1
 
+    @functools.cache
     def version(self) -> str:
+        """Of the tree when the benchmark began, which the executables are of."""
         described = subprocess.run(
             ["git", "-C", HERE, "describe", "--always", "--dirty", "--abbrev=10"], stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, encoding="utf-8", check=False,
