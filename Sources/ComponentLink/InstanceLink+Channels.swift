@@ -200,9 +200,12 @@ extension InstanceLink {
         guard !self.isTickScheduled, !self.isStopped else { return }
         guard self.channels.values.contains(where: \.machine.isWaiting) else { return }
         self.isTickScheduled = true
+        let due = NIODeadline.now() + Self.tickInterval
         self.eventLoop.assumeIsolated().scheduleTask(in: Self.tickInterval) {
             self.isTickScheduled = false
+            let late = (NIODeadline.now() - due).nanoseconds / 1_000_000
             for channel in Array(self.channels.values) {
+                channel.machine.stoodStill(late)
                 self.run(channel.machine.tick(now: self.now), on: channel)
                 self.acknowledge(channel)
             }

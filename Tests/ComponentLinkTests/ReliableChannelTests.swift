@@ -111,6 +111,12 @@ struct ReliableChannelTests {
         _ = silent.send("one", bytes: 1, now: 0)
         _ = silent.all
         #expect(silent.tick(now: 5_000).texts == ["restarted one", "sync a.1 to ? have 0"])
+        // Time in which this process stood still is not the other one's silence.
+        var stopped = Self.confirmed(limits)
+        _ = stopped.send("one", bytes: 1, now: 0)
+        stopped.stoodStill(4_000)
+        #expect(stopped.tick(now: 8_999).texts == [])
+        #expect(stopped.tick(now: 9_000).texts == ["restarted one", "sync a.0 to ? have 0"])
         var full = Self.confirmed(limits)
         _ = full.send("one", bytes: 10, now: 0)
         _ = full.all

@@ -283,6 +283,11 @@ package struct ReliableChannel<Message> {
 
     // MARK: Time
 
+    /// This process stood still for so many milliseconds: they were not the other end's.
+    package mutating func stoodStill(_ milliseconds: Int64) {
+        if let since = self.silentSince { self.silentSince = since + milliseconds }
+    }
+
     /// To be called every hundred milliseconds or so while ``isWaiting``; ``burstEnded(now:)`` after it.
     package mutating func tick(now: Int64) -> [Action] {
         guard let since = self.silentSince, now - since >= self.limits.silence else { return [] }

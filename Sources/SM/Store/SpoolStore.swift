@@ -161,13 +161,16 @@ extension Statement {
         FROM old
         """
     )
+    /// The user's number. It stands for itself, so that PostgreSQL looks it up first: of a join with a table that it takes
+    /// for empty, as it takes the spool, it would read all of that table for each user.
+    private static let user = "(SELECT id FROM users WHERE local = $1 AND domain = $2)"
     fileprivate static let loadSpool = Statement(
         "load_spool",
         isRepeatable: true,
         """
         WITH page AS (
-            SELECT s.id, s.stable_id, s.stored, s.size, s.stanza FROM spool s JOIN users u ON u.id = s.user_id
-            WHERE u.local = $1 AND u.domain = $2 AND s.id > $3 ORDER BY s.id LIMIT $4
+            SELECT id, stable_id, stored, size, stanza FROM spool
+            WHERE user_id = \(user) AND id > $3 ORDER BY id LIMIT $4
         ), summed AS (
             SELECT *, sum(size) OVER (ORDER BY id) - size AS before FROM page
         )
@@ -186,23 +189,21 @@ extension Statement {
         "delete_from_spool",
         isRepeatable: true,
         """
-        DELETE FROM spool s USING users u
-        WHERE u.local = $1 AND u.domain = $2 AND s.user_id = u.id AND s.id = ANY ($3::bigint[])
+        DELETE FROM spool WHERE user_id = \(user) AND id = ANY ($3::bigint[])
         """
     )
     fileprivate static let deleteFromSpoolByStableID = Statement(
         "delete_from_spool_by_stable_id",
         isRepeatable: true,
         """
-        DELETE FROM spool s USING users u
-        WHERE u.local = $1 AND u.domain = $2 AND s.user_id = u.id AND s.stable_id = ANY ($3::text[])
+        DELETE FROM spool WHERE user_id = \(user) AND stable_id = ANY ($3::text[])
         """
     )
     fileprivate static let countSpool = Statement(
         "count_spool",
         isRepeatable: true,
         """
-        SELECT count(*) FROM spool s JOIN users u ON u.id = s.user_id WHERE u.local = $1 AND u.domain = $2
+        SELECT count(*) FROM spool WHERE user_id = \(user)
         """
     )
 }
