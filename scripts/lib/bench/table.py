@@ -138,8 +138,8 @@ GROWTH = [
         "chat, open loop, 5,000 messages/s", cpu("message", False), ("flat-100", OURS, "100 sessions"),
         ("flat-10000", OURS, "10,000 sessions"), within=0.15,
     ),
-    Growth("idle sessions", memory(), *IDLE_SESSIONS),
-    Growth("chat, 100 pairs, window 10", cpu("message", False), *EDGES),
+    Growth("idle sessions", memory(), *IDLE_SESSIONS, within=0.15),
+    Growth("chat, 100 pairs, window 10", cpu("message", False), *EDGES, within=0.15),
     Growth("", rate("messages"), *EDGES),
 ]
 
@@ -171,6 +171,7 @@ def row(results: list[dict], load: str | None, servers: list[str], measure: Meas
 
 
 def table(results: list[dict]) -> str:
+    results = [result for result in results if not result.get("beside")] or results
     servers = [server for server in SHOWN if any(result["server"] == server for result in results)]
     lines = head("load", "figure", *(SHOWN[server] for server in servers), "to the best peer", "goal")
     for load, measures in MEASURES.items():
@@ -191,7 +192,8 @@ def growth_table(results: list[dict]) -> str:
     """Empty where nothing was run with little and with much."""
     lines = []
     for growth in GROWTH:
-        little, much = (median(results, load, server, growth.measure) for load, server, _ in (growth.little, growth.much))
+        runs = [result for result in results if result.get("beside", False) == (growth.much[1] in VARIANTS)] or results
+        little, much = (median(runs, load, server, growth.measure) for load, server, _ in (growth.little, growth.much))
         if little is None or much is None:
             continue
         goal = ""
@@ -246,7 +248,10 @@ def why_not(result: dict) -> str:
 
 
 def read(path: pathlib.Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    """The runs of a benchmark. Those of one with a variant of ours were beside that one, not beside the others."""
+    results = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    beside = any(result["server"] in VARIANTS for result in results)
+    return [result | {"beside": beside} for result in results]
 
 
 def renew(document: pathlib.Path, results: list[dict], sources: list[str]) -> None:
