@@ -139,16 +139,21 @@ struct ChannelWorld {
         }
     }
 
+    /// What is on its way arrives.
+    mutating func settle() {
+        while ends.contains(where: { !$0.toRouter.isEmpty || !$0.fromRouter.isEmpty }) {
+            for end in 0...1 {
+                route(from: end)
+                read(end)
+            }
+        }
+    }
+
     /// All links up, and everything goes its way until nobody waits for anything.
     mutating func rest() {
         for end in 0...1 { link(end) }
         for _ in 0..<400 {
-            while ends.contains(where: { !$0.toRouter.isEmpty || !$0.fromRouter.isEmpty }) {
-                for end in 0...1 {
-                    route(from: end)
-                    read(end)
-                }
-            }
+            settle()
             for end in 0...1 { endBurst(end) }
             if ends.allSatisfy({ $0.toRouter.isEmpty && !$0.channel.isWaiting }) { return judge() }
             pass(50)

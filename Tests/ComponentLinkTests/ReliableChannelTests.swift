@@ -144,6 +144,7 @@ struct ReliableChannelTests {
         for seed in 0..<Self.schedules {
             var random = SeededGenerator(seed: UInt64(seed))
             var world = ChannelWorld()
+            if seed % 2 == 0 { world.rest() }
             for _ in 0..<random.below(120) { Self.step(&world, &random, mayRestart: true, longest: 3_000) }
             world.rest()
             #expect(world.fault == nil, "schedule \(seed)")
@@ -172,6 +173,7 @@ struct ReliableChannelTests {
         for seed in 0..<Self.schedules {
             var random = SeededGenerator(seed: UInt64(seed) | 2 << 40)
             var world = ChannelWorld(limits: limits)
+            if seed % 2 == 0 { world.rest() }
             for _ in 0..<random.below(120) { Self.step(&world, &random, mayRestart: true, longest: 3_000) }
             world.rest()
             #expect(world.fault == nil, "schedule \(seed)")
@@ -186,7 +188,7 @@ struct ReliableChannelTests {
         longest: Int
     ) {
         let end = random.below(2)
-        switch random.below(20) {
+        switch random.below(22) {
         case 0...4: world.send(from: end)
         case 5...8: world.route(from: end)
         case 9...12: world.read(end)
@@ -198,6 +200,7 @@ struct ReliableChannelTests {
             // The router dies: both links at once.
             for end in 0...1 { world.unlink(end, routerReads: random.below(3), endReads: random.below(3)) }
         case 18 where mayRestart: world.restart(end, routerReads: random.below(3))
+        case 19, 20: world.settle()
         default: for end in 0...1 { world.link(end) }
         }
     }
