@@ -19,7 +19,7 @@ package struct AdminField: Sendable, Equatable {
 }
 
 /// A request of `jackdawctl` to a process (`docs/protocols.md`, section 3).
-package struct AdminRequest: Sendable, Equatable {
+package struct AdminRequest: Sendable, Equatable, WrapperContent {
     /// What the answer repeats.
     package var id: String
     /// The command, `user-add`.
@@ -52,17 +52,8 @@ package struct AdminRequest: Sendable, Equatable {
         }
     }
 
-    /// Appends the whole wrapper, as one that is not of a channel.
-    package func write(with head: RouteHead, into buffer: inout ByteBuffer) {
-        head.write(to: &buffer, content: self.writeContent)
-    }
-
-    /// The message of a channel.
-    func message(with head: RouteHead) -> ChannelMessage {
-        head.message(capacity: 256, content: self.writeContent)
-    }
-
-    private func writeContent(to buffer: inout ByteBuffer) {
+    /// Appends the element.
+    package func writeContent(to buffer: inout ByteBuffer) {
         buffer.writeStaticString("<request xmlns='urn:jackdaw:admin:0'")
         buffer.writeLinkAttribute("id", self.id)
         buffer.writeLinkAttribute("command", self.command)
@@ -79,7 +70,7 @@ package struct AdminRequest: Sendable, Equatable {
 }
 
 /// The answer to a request: rows of fields, or an error.
-package struct AdminResponse: Sendable, Equatable {
+package struct AdminResponse: Sendable, Equatable, WrapperContent {
     /// The id of the request.
     package var id: String
     /// The rows, where the command was carried out.
@@ -135,17 +126,8 @@ package struct AdminResponse: Sendable, Equatable {
         self.init(id: id, rows: rows)
     }
 
-    /// Appends the whole wrapper, as one that is not of a channel.
-    package func write(with head: RouteHead, into buffer: inout ByteBuffer) {
-        head.write(to: &buffer, content: self.writeContent)
-    }
-
-    /// The message of a channel.
-    func message(with head: RouteHead) -> ChannelMessage {
-        head.message(capacity: 256, content: self.writeContent)
-    }
-
-    private func writeContent(to buffer: inout ByteBuffer) {
+    /// Appends the element.
+    package func writeContent(to buffer: inout ByteBuffer) {
         buffer.writeStaticString("<response xmlns='urn:jackdaw:admin:0'")
         buffer.writeLinkAttribute("id", self.id)
         if let error = self.error {

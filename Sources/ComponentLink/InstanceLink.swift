@@ -155,19 +155,20 @@ package final class InstanceLink {
     /// link is down.
     @discardableResult
     package func send(_ request: AdminRequest, to instance: String) -> Bool {
-        if let channel = self.channels[instance] {
-            return self.send(request.message(with: channel.head), through: channel)
-        }
-        return self.write { request.write(with: RouteHead(from: self.name, to: instance), into: &$0) }
+        self.sendByChannelOrPlain(request, to: instance)
     }
 
     /// Sends an answer to an instance, likewise.
     @discardableResult
     package func send(_ response: AdminResponse, to instance: String) -> Bool {
+        self.sendByChannelOrPlain(response, to: instance)
+    }
+
+    private func sendByChannelOrPlain(_ content: some WrapperContent, to instance: String) -> Bool {
         if let channel = self.channels[instance] {
-            return self.send(response.message(with: channel.head), through: channel)
+            return self.send(content.message(with: channel.head), through: channel)
         }
-        return self.write { response.write(with: RouteHead(from: self.name, to: instance), into: &$0) }
+        return self.write { content.write(with: RouteHead(from: self.name, to: instance), into: &$0) }
     }
 
     func write(_ body: (inout ByteBuffer) -> Void) -> Bool {

@@ -71,20 +71,33 @@ extension ByteBuffer {
             self.writeString(String(value))
             return
         }
-        var rest = UInt32(truncatingIfNeeded: value)
+        let digits = DecimalDigits(UInt32(truncatingIfNeeded: value), atLeast: 1)
+        self.setInteger(digits.packed, at: self.writerIndex, endianness: .little)
+        self.moveWriterIndex(forwardBy: digits.count)
+    }
+
+    /// Appends `text`, escaped as character data.
+    mutating func writeLinkText(_ text: String) {
+        XMLEscape.writeText(text, to: &self)
+    }
+}
+
+/// The digits of a number below 100,000,000, the first one in the lowest byte, with zeros before them where there are fewer
+/// than asked for.
+struct DecimalDigits {
+    let packed: UInt64
+    let count: Int
+
+    init(_ value: UInt32, atLeast least: Int) {
+        var rest = value
         var digits: UInt64 = 0
         var count = 0
         repeat {
             digits = digits << 8 | UInt64(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10))
             rest /= 10
             count += 1
-        } while rest > 0
-        self.setInteger(digits, at: self.writerIndex, endianness: .little)
-        self.moveWriterIndex(forwardBy: count)
-    }
-
-    /// Appends `text`, escaped as character data.
-    mutating func writeLinkText(_ text: String) {
-        XMLEscape.writeText(text, to: &self)
+        } while rest > 0 || count < least
+        self.packed = digits
+        self.count = count
     }
 }

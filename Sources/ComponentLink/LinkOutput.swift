@@ -46,7 +46,7 @@ package struct LinkOutput {
         self.buffer.moveWriterIndex(to: self.buffer.writerIndex - count)
     }
 
-    /// Gives all that waits to the channel; false where there is nothing, or the channel takes nothing.
+    /// Takes all that waits, to be written; nil where there is nothing, or the channel takes nothing.
     ///
     /// The channel may tell that it is writable again before this returns.
     package mutating func take(for channel: any Channel) -> ByteBuffer? {

@@ -99,12 +99,8 @@ package final class RouteHead: Sendable {
 
     /// Writes the length over its place. One that does not fit is past every limit: the router refuses the wrapper.
     private static func fill(_ length: Int, at offset: Int, in buffer: inout ByteBuffer) {
-        var rest = UInt32(clamping: min(length, Self.largest))
-        var digits: UInt64 = 0
-        for _ in 0..<Self.digits {
-            digits = digits << 8 | UInt64(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10))
-            rest /= 10
-        }
+        let value = UInt32(clamping: min(length, Self.largest))
+        let digits = DecimalDigits(value, atLeast: Self.digits).packed
         buffer.setInteger(digits, at: offset, endianness: .little)
     }
 }

@@ -4,18 +4,9 @@ package import NIOCore
 import XML
 import XMPPCore
 
-extension SessionMessage {
-    /// Appends the whole wrapper, as one that is not of a channel.
-    package func write(with head: RouteHead, into buffer: inout ByteBuffer) {
-        head.write(to: &buffer, attributes: self.writeAttributes, content: self.writeContent)
-    }
-
-    /// The message of a channel.
-    func message(with head: RouteHead) -> ChannelMessage {
-        head.message(capacity: 256, attributes: self.writeAttributes, content: self.writeContent)
-    }
-
-    private func writeAttributes(to buffer: inout ByteBuffer) {
+extension SessionMessage: WrapperContent {
+    /// Appends the session, and the number of a stanza in it.
+    package func writeAttributes(to buffer: inout ByteBuffer) {
         if !self.session.isEmpty {
             buffer.writeLinkAttribute("s", self.session)
             buffer.writeLinkAttribute("a", self.attach)
@@ -26,7 +17,8 @@ extension SessionMessage {
         }
     }
 
-    private func writeContent(to buffer: inout ByteBuffer) {
+    /// Appends the stanza or the control element.
+    package func writeContent(to buffer: inout ByteBuffer) {
         if case .stanza(let stanza, _, _) = self.content {
             stanza.write(to: &buffer)
         } else {

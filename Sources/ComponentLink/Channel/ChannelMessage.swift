@@ -42,7 +42,7 @@ enum ChannelWord {
         }
     }
 
-    /// Appends the whole wrapper; `pair` names the channel, nil where it is not known yet.
+    /// Appends the whole wrapper; `pair` names the channel; a sync has none.
     func write(with head: RouteHead, pair: [UInt8], into buffer: inout ByteBuffer) {
         head.write(to: &buffer) { buffer in
             buffer.writeStaticString(" c='")
