@@ -51,10 +51,23 @@ struct InnerPart: Sendable {
     private static func sampleWrapper() -> ByteBuffer {
         var buffer = ByteBuffer()
         guard let stanza = sampleStanza() else { return buffer }
-        SessionMessage(session: "abcdefghijklmnopqrstuvwx23", attach: 1, .stanza(stanza, number: 17))
-            .write(with: RouteHead(from: "c2s-1.jackdaw.internal", to: "sm-1.jackdaw.internal"), into: &buffer)
+        let head = sessionHead(from: "c2s-1", to: "sm-1")
+        head.write(head.message(stanza, number: 17), pair: pair, number: 4_711, to: &buffer)
         return buffer
     }
+
+    /// How the wrappers about a session begin.
+    private static func sessionHead(from: String, to: String) -> RouteHead {
+        RouteHead(
+            from: "\(from).jackdaw.internal",
+            to: "\(to).jackdaw.internal",
+            session: "abcdefghijklmnopqrstuvwx23",
+            attach: 1
+        )
+    }
+
+    /// What the wrappers of a channel are known by.
+    private static let pair = ByteBuffer(string: " c='0a1b2c.0-3d4e5f.0' q='")
 
     // MARK: Parts
 
@@ -75,7 +88,7 @@ struct InnerPart: Sendable {
     /// The edge: what was read becomes a stanza with its sender, in a wrapper.
     private static func stanzaToWrapper() -> () -> Int {
         let jids = JIDCache()
-        let head = RouteHead(from: "c2s-1.jackdaw.internal", to: "sm-1.jackdaw.internal")
+        let head = sessionHead(from: "c2s-1", to: "sm-1")
         let sender = (try? JID("alice@example.org/laptop")).map(StanzaSender.init)
         let reader = StreamReader(trust: .foreign, contentNamespaces: [Namespace.client])
         reader.receive(ByteBuffer(string: clientHeader + message))
@@ -86,8 +99,7 @@ struct InnerPart: Sendable {
             out.clear()
             guard var stanza = try? Stanza(element, jids: jids) else { return 0 }
             stanza.setSender(sender)
-            SessionMessage(session: "abcdefghijklmnopqrstuvwx23", attach: 1, .stanza(stanza, number: 17))
-                .write(with: head, into: &out)
+            head.write(head.message(stanza, number: 17), pair: pair, number: 4_711, to: &out)
             return out.readableBytes
         }
     }
@@ -130,7 +142,7 @@ struct InnerPart: Sendable {
 
     /// SM: one presence goes to fifty contacts.
     private static func presenceToFifty() -> () -> Int {
-        let head = RouteHead(from: "sm-1.jackdaw.internal", to: "c2s-1.jackdaw.internal")
+        let head = sessionHead(from: "sm-1", to: "c2s-1")
         let contacts = (1...50).compactMap { try? JID("contact\($0)@example.org") }
         let status = Element("status", Namespace.client, text: "In a meeting")
         let presence = Stanza(kind: .presence, from: try? JID("alice@example.org/laptop"), payload: [status])
@@ -140,8 +152,7 @@ struct InnerPart: Sendable {
             for contact in contacts {
                 var copy = presence
                 copy.to = contact
-                SessionMessage(session: "abcdefghijklmnopqrstuvwx23", attach: 1, .stanza(copy, number: nil))
-                    .write(with: head, into: &out)
+                head.write(head.message(copy, number: nil), pair: pair, number: 4_711, to: &out)
             }
             return out.readableBytes
         }

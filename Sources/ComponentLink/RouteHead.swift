@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import NIOCore
-import XMPPCore
+package import NIOCore
+package import XMPPCore
 
 /// How the wrappers of one instance for another begin: made once, written with each.
 ///
@@ -74,8 +74,28 @@ package final class RouteHead: Sendable {
         return ChannelMessage(head: self, body: body, length: length)
     }
 
+    /// Appends a whole wrapper, as one that is not of a channel.
+    ///
+    /// Generic, without closures: a method that is passed on as one costs an allocation.
+    func write(_ wrapped: some WrapperContent, to buffer: inout ByteBuffer) {
+        self.write(to: &buffer) {
+            wrapped.writeAttributes(to: &$0)
+        } content: {
+            wrapped.writeContent(to: &$0)
+        }
+    }
+
+    /// Makes a message of a channel.
+    func message(_ wrapped: some WrapperContent) -> ChannelMessage {
+        self.message(capacity: 256) {
+            wrapped.writeAttributes(to: &$0)
+        } content: {
+            wrapped.writeContent(to: &$0)
+        }
+    }
+
     /// Makes a message about the session that the head is about: a stanza.
-    func message(_ stanza: Stanza, number: UInt64?, fault: StanzaError.Condition? = nil) -> ChannelMessage {
+    package func message(_ stanza: Stanza, number: UInt64?, fault: StanzaError.Condition? = nil) -> ChannelMessage {
         self.message(capacity: stanza.encodedSize) { buffer in
             if let number { buffer.writeLinkAttribute("n", number) }
             if let fault { buffer.writeLinkAttribute("fault", fault.rawValue) }
@@ -85,7 +105,7 @@ package final class RouteHead: Sendable {
     }
 
     /// Appends a message as it is sent: with the pair of its channel and its number in it (`PeerChannel.attribute`).
-    func write(_ message: ChannelMessage, pair: ByteBuffer, number: UInt64, to buffer: inout ByteBuffer) {
+    package func write(_ message: ChannelMessage, pair: ByteBuffer, number: UInt64, to buffer: inout ByteBuffer) {
         let start = buffer.writerIndex
         buffer.writeImmutableBuffer(self.bytes)
         buffer.writeImmutableBuffer(pair)

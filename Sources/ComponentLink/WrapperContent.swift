@@ -16,11 +16,11 @@ extension WrapperContent {
 
     /// Appends the whole wrapper, as one that is not of a channel.
     package func write(with head: RouteHead, into buffer: inout ByteBuffer) {
-        head.write(to: &buffer, attributes: self.writeAttributes, content: self.writeContent)
+        head.write(self, to: &buffer)
     }
 
     /// The message of a channel.
     func message(with head: RouteHead) -> ChannelMessage {
-        head.message(capacity: 256, attributes: self.writeAttributes, content: self.writeContent)
+        head.message(self)
     }
 }

@@ -4,7 +4,7 @@ import NIOCore
 import XML
 
 /// A message of a reliable channel, kept until it is acknowledged: a wrapper without pair and number.
-struct ChannelMessage {
+package struct ChannelMessage {
     let head: RouteHead
     /// What comes behind its number: its quote, further attributes, the content, and the end.
     let body: ByteBuffer
