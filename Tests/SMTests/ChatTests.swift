@@ -149,6 +149,10 @@ import XMPPCore
         let error = try #require(try ann.stanzas().first)
         #expect(error.id == "c")
         #expect(error.stanzaError?.type == .wait)
+        #expect(ann.takeSettled() == 1)
+        bob.send("<presence/>")
+        #expect(ann.takeSettled() == 2)
+        ann.acknowledge()
         #expect(ann.takeSettled() == 3)
         world.database.isAway = false
         ann.send("<message to='carol@localhost' type='chat'><body>x</body></message>")
@@ -167,6 +171,8 @@ import XMPPCore
         #expect(ann.takeSettled() == 1)
         for _ in 0..<6 { world.database.answer() }
         world.loop.run()
+        #expect(ann.takeSettled() == 2)
+        bob.send("<presence/>")
         #expect(ann.takeSettled() == 3)
     }
 }

@@ -29,6 +29,8 @@ import XMPPCore
         var sent: Set<String> = []
         var acknowledged: Set<String> = []
         var refused: Set<String> = []
+        /// What was sent since `<enable/>`.
+        var inCustody: Set<String> = []
         var next = 0
 
         init(seed: Int) {
@@ -93,6 +95,7 @@ import XMPPCore
             let to = resources.randomElement(using: &random) ?? resources[0]
             let message = "<message to='\(to)' type='chat' id='\(next)'><body>\(next)</body></message>"
             counted?.append(message)
+            if counted != nil { inCustody.insert("\(next)") }
             ann.send(message)
             noteErrors()
         }
@@ -204,14 +207,19 @@ import XMPPCore
                 session.outbox.entries.map { World.text($0.payload.stanza) }
             }
             let homeless = (user?.spool.homeless ?? []).map { World.text($0.stanza) }
-            let known = Set(bodies(held + homeless + run.world.database.spool(World.bare("bob@localhost"))))
-                .union(run.acknowledged).union(run.refused)
+            let safe = Set(bodies(run.world.database.spool(World.bare("bob@localhost")))).union(run.acknowledged)
+                .union(run.refused)
+            let known = safe.union(bodies(held + homeless))
             // Presence came first: message i is the stanza i + 1.
             let settled = run.ann.takeSettled()
             guard settled > 1 else { continue }
             let unsafe = (1...(settled - 1)).map { "\($0)" }.filter { !known.contains($0) && run.sent.contains($0) }
             let writing = user?.spool.writes ?? 0
             #expect(unsafe.isEmpty || writing > 0, "settled and nowhere: \(unsafe)")
+            let promised = unsafe.filter(run.inCustody.contains)
+            #expect(promised.isEmpty, "settled and nowhere: \(promised)")
+            let early = (1...(settled - 1)).map { "\($0)" }.filter { run.inCustody.contains($0) && !safe.contains($0) }
+            #expect(early.isEmpty, "settled and in memory only: \(early)")
         }
     }
 }

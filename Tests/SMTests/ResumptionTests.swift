@@ -173,10 +173,15 @@ import XMPPCore
         let ann = TestClient.online(world, "ann@localhost", resume: true)
         let bob = TestClient.online(world, "bob@localhost")
         chat(ann, "one")
-        #expect(ann.takeSettled() == 2)
+        #expect(ann.takeSettled() == 1)
         let again = "<message to='bob@localhost' type='chat'><body>one</body></message>"
         if let stanza = try? World.stanza(again) { ann.say(.stanza(stanza, number: 2)) }
         #expect(bodies(bob.take()) == ["one"])
+        #expect(ann.takeSettled() == 1)
+        bob.send("<presence/>")
+        #expect(ann.takeSettled() == 2)
+        if let stanza = try? World.stanza(again) { ann.say(.stanza(stanza, number: 2)) }
+        #expect(bodies(bob.take()) == [])
         #expect(ann.takeSettled() == 2)
     }
 

@@ -12,7 +12,7 @@ struct DeliveryID: Hashable, Sendable {
 /// another session or to the spool.
 ///
 /// A pure value: no I/O, no time.
-struct MessageLedger: Sendable {
+struct MessageLedger {
     enum Release: Equatable, Sendable {
         /// Somebody acknowledged it.
         case settled
@@ -20,13 +20,31 @@ struct MessageLedger: Sendable {
         case heldElsewhere
         /// Nobody has it any more; `row` is its row in the spool, if it came from there.
         case orphaned(row: Int64?)
+        /// Likewise, but its row is being written: `written` tells what becomes of it.
+        case underWay
+    }
+
+    /// What became of a message whose row was being written.
+    enum WriteEnd: Equatable {
+        /// Sessions hold it still.
+        case held
+        /// It was not written, and is to be.
+        case again
+        /// A client has acknowledged it meanwhile: the row goes.
+        case acknowledged(row: Int64?)
+        /// Its last session has ended meanwhile.
+        case orphaned(row: Int64?)
     }
 
     private struct Record {
         var holders: Int
         var isAcknowledged = false
-        let row: Int64?
+        var row: Int64?
         let size: Int
+        /// What gets a row if nobody acknowledges it.
+        var outgoing: Outgoing?
+        /// Its row is being written; until that has ended the record stays.
+        var isWriting = false
     }
 
     private var records: [DeliveryID: Record] = [:]
@@ -62,11 +80,13 @@ struct MessageLedger: Sendable {
         records[id]?.holders += 1
     }
 
-    /// A holder's client acknowledged it. The row to delete, at the first acknowledgement.
+    /// A holder's client acknowledged it. The row to delete, at the first acknowledgement; one that is being written is
+    /// told by `written`.
     mutating func acknowledged(_ id: DeliveryID) -> Int64? {
         guard var record = records[id] else { return nil }
         let row = record.isAcknowledged ? nil : record.row
         record.isAcknowledged = true
+        record.outgoing = nil
         drop(&record, id)
         return row
     }
@@ -76,7 +96,43 @@ struct MessageLedger: Sendable {
         guard var record = records[id] else { return .settled }
         drop(&record, id)
         if record.isAcknowledged { return .settled }
-        return record.holders > 0 ? .heldElsewhere : .orphaned(row: record.row)
+        if record.holders > 0 { return .heldElsewhere }
+        return record.isWriting ? .underWay : .orphaned(row: record.row)
+    }
+
+    /// Keeps what is written if nobody acknowledges it.
+    mutating func remember(_ outgoing: Outgoing, _ id: DeliveryID) {
+        records[id]?.outgoing = outgoing
+    }
+
+    /// What is to be written now; nil: somebody has acknowledged it, or it has another way.
+    mutating func beginWriting(_ id: DeliveryID) -> Outgoing? {
+        guard let record = records[id], !record.isAcknowledged, record.row == nil, let outgoing = record.outgoing else {
+            return nil
+        }
+        records[id]?.isWriting = true
+        return outgoing
+    }
+
+    /// The writing has ended, with this row; or without one, and is then tried again if it is not final.
+    mutating func written(_ id: DeliveryID, row: Int64?, isFinal: Bool) -> WriteEnd {
+        guard var record = records[id] else { return .held }
+        record.isWriting = false
+        guard record.holders > 0 else {
+            forget(record, id)
+            return record.isAcknowledged ? .acknowledged(row: row) : .orphaned(row: row)
+        }
+        if record.isAcknowledged {
+            records[id] = record
+            return .acknowledged(row: row)
+        }
+        if let row {
+            record.row = row
+            rows.insert(row)
+        }
+        if isFinal { record.outgoing = nil }
+        records[id] = record
+        return row == nil && !isFinal ? .again : .held
     }
 
     /// Forgets a message that was opened and found no holder.
@@ -87,7 +143,7 @@ struct MessageLedger: Sendable {
 
     private mutating func drop(_ record: inout Record, _ id: DeliveryID) {
         record.holders -= 1
-        if record.holders <= 0 {
+        if record.holders <= 0, !record.isWriting {
             forget(record, id)
         } else {
             records[id] = record

@@ -23,6 +23,7 @@ final class Passage {
     /// An id that is equal for each sending of this stanza, and only then (XEP-0359).
     private(set) lazy var stableID = makeStableID()
     private var holders = 1
+    private var isInCustody = false
     private weak let server: SMServer?
     private var parsed: [Element]?
 
@@ -55,6 +56,22 @@ final class Passage {
     private func makeStableID() -> String {
         guard let session else { return Digest.randomName() }
         return (server?.stableIDs ?? StableIDs()).make(session: session.name, number: number)
+    }
+
+    /// Whether its sender learns when it is settled (XEP-0198): only then it is worth to wait for that.
+    var isCounted: Bool { session?.outbox.isCounting ?? false }
+
+    /// A message is settled when a client has acknowledged it or a row holds it, whichever comes first.
+    func enterCustody() {
+        guard !isInCustody else { return }
+        isInCustody = true
+        hold()
+    }
+
+    func leaveCustody() {
+        guard isInCustody else { return }
+        isInCustody = false
+        release()
     }
 
     /// Keeps the stanza unsettled until the matching `release()`.

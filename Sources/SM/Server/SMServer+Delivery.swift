@@ -37,7 +37,8 @@ extension SMServer {
             let outgoing = Outgoing(
                 stanza: passage.stanza,
                 received: passage.received,
-                stableID: passage.stableID
+                stableID: passage.stableID,
+                passage: type.isKept && passage.isCounted ? passage : nil
             )
             // Only full outboxes, whose sessions are ended by now: the rules decide again without them.
             if !put(outgoing, type, into: resources, of: user) { deliverMessage(passage, to: user) }
@@ -92,7 +93,8 @@ extension SMServer {
     ) -> Bool {
         // RFC 6121 §8.5 lets it be ignored.
         if type == .headline, isMemoryShort(for: user, adding: outgoing.encodedSize) { return true }
-        let delivery = type.isKept ? user.ledger.open(row: row, size: outgoing.encodedSize) : nil
+        let isKept = type.isKept || row != nil || outgoing.passage != nil
+        let delivery = isKept ? user.ledger.open(row: row, size: outgoing.encodedSize) : nil
         // All copies share the bytes.
         let outgoing = delivery == nil && resources.count < 2 ? outgoing : outgoing.compacted()
         var isTaken = false
@@ -106,7 +108,10 @@ extension SMServer {
                 full.append(session)
             }
         }
-        if let delivery { user.ledger.discard(delivery) }
+        if let delivery {
+            user.ledger.discard(delivery)
+            if isTaken, row == nil, outgoing.passage != nil { takeIntoCustody(outgoing, delivery, of: user) }
+        }
         for session in full { endOverflowing(session) }
         return isTaken
     }
@@ -210,7 +215,7 @@ extension SMServer {
     func acknowledged(_ entries: [SessionOutbox<Outgoing>.Entry], in session: Session) {
         if !entries.isEmpty {
             let user = session.user
-            let rows = entries.compactMap { $0.delivery.flatMap { user.ledger.acknowledged($0) } }
+            let rows = entries.compactMap { entry in entry.delivery.flatMap { acknowledged(entry.payload, $0, of: user) } }
             if !rows.isEmpty { deleteFromSpool(rows, of: user) }
         }
         if session.outbox.hasNext {
@@ -233,6 +238,12 @@ extension SMServer {
         }
     }
 
+    /// A client has the message: its sender may know. Gives the row to delete.
+    private func acknowledged(_ outgoing: Outgoing, _ delivery: DeliveryID, of user: User) -> Int64? {
+        outgoing.passage?.leaveCustody()
+        return user.ledger.acknowledged(delivery)
+    }
+
     private func bounce(_ stanza: Stanza) {
         guard stanza.isIQRequest || stanza.type == "groupchat", stanza.from != nil,
             stanza.from?.bare != stanza.to?.bare,
@@ -243,14 +254,13 @@ extension SMServer {
 
     /// A message that lost its session: as one to the bare JID, since it was accepted for the user.
     func rehome(_ outgoing: Outgoing, row: Int64?, of user: User) {
-        guard !user.isRemoved else { return }
-        guard !user.blocks(outgoing.stanza.from) else { return deleteFromSpool(row.map { [$0] } ?? [], of: user) }
+        guard !user.isRemoved, !user.blocks(outgoing.stanza.from) else {
+            outgoing.passage?.leaveCustody()
+            if !user.isRemoved { deleteFromSpool(row.map { [$0] } ?? [], of: user) }
+            return
+        }
         let type = MessageType(attribute: outgoing.stanza.type)
-        let late = Outgoing(
-            stanza: Delay.stamp(outgoing.stanza, at: outgoing.received, from: user.jid.domain),
-            received: outgoing.received,
-            stableID: outgoing.stableID
-        )
+        let late = outgoing.with(Delay.stamp(outgoing.stanza, at: outgoing.received, from: user.jid.domain))
         let decision = DeliveryRules.message(type: type, to: nil, sessions: user.targets)
         if case .deliver(let resources) = decision {
             let takers = resources.compactMap { user.session(resource: $0) }
@@ -293,6 +303,6 @@ extension Outgoing {
     var encodedSize: Int { stanza.encodedSize + 256 }
 
     func compacted() -> Outgoing {
-        Outgoing(stanza: stanza.compacted(), received: received, stableID: stableID)
+        with(stanza.compacted())
     }
 }

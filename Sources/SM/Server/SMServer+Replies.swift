@@ -38,7 +38,21 @@ extension SMServer {
     func replyError(to passage: Passage, _ error: StanzaError) {
         guard let stanza = passage.stanza.error(error) else { return }
         metrics.errorsSent.increment()
-        send(stanza, inAnswerTo: passage)
+        guard passage.stanza.kind == .message, passage.isCounted, let session = passage.session,
+            session.state != .ended
+        else { return send(stanza, inAnswerTo: passage) }
+        keepError(stanza, passage, for: session)
+    }
+
+    /// The error of a message is kept like a message: until then its sender may not take it for handled.
+    private func keepError(_ stanza: Stanza, _ passage: Passage, for session: Session) {
+        let outgoing = Outgoing(
+            stanza: stanza,
+            received: now(),
+            stableID: "\(passage.stableID)e",
+            passage: passage
+        )
+        if !put(outgoing, .error, into: [session.resource], of: session.user) { keep(outgoing, for: session.user) }
     }
 
     /// Sends a stanza to the sender of another one.

@@ -39,7 +39,9 @@ extension SMServer {
         for session in user.sessions {
             for entry in session.outbox.removeAll() {
                 guard let delivery = entry.delivery else { continue }
-                if case .orphaned(row: nil) = user.ledger.released(delivery) { left.append(entry.payload) }
+                // One whose row is being written is written once more: the stable id keeps it from being two.
+                let release = user.ledger.released(delivery)
+                if release == .orphaned(row: nil) || release == .underWay { left.append(entry.payload) }
             }
         }
         for passage in user.spool.waiting {

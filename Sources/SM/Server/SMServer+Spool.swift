@@ -49,11 +49,18 @@ extension SMServer {
     func keep(_ outgoing: Outgoing, for user: User) {
         guard configuration.sm.isEnabled(.offline) else {
             if let error = outgoing.stanza.error(.serviceUnavailable) { route(error) }
+            outgoing.passage?.leaveCustody()
             return
         }
-        guard OfflinePolicy.isStored(outgoing.stanza) else { return }
+        guard OfflinePolicy.isStored(outgoing.stanza) else {
+            outgoing.passage?.leaveCustody()
+            return
+        }
         append(SpoolEntry(outgoing, for: user.jid), for: user, quota: .max) { result in
-            guard case .failure = result, !user.isRemoved else { return }
+            guard case .failure = result, !user.isRemoved else {
+                outgoing.passage?.leaveCustody()
+                return
+            }
             user.spool.homeless.append(outgoing)
             self.homeless.insert(user.jid)
         }
@@ -63,7 +70,7 @@ extension SMServer {
         OfflinePolicy.isStored(MessageType(attribute: passage.stanza.type), passage.children)
     }
 
-    private func append(
+    func append(
         _ entry: SpoolEntry,
         for user: User,
         quota: Int,

@@ -16,7 +16,7 @@ import XMPPCore
 ///
 /// By file: `+Link` what C2S and the router say, `+Sessions` the life of a session, `+Routing` the way of a stanza,
 /// `+Delivery` from an account into its sessions, `+Pacing` at the pace of the link, `+Spool` to and from the database,
-/// `+Replies` answers.
+/// `+Custody` when a message is settled, `+Replies` answers.
 final class SMServer {
     private(set) var configuration: JackdawConfiguration {
         didSet { largestStanza = configuration.largestStanza }
@@ -64,6 +64,9 @@ final class SMServer {
     /// What waits for the link and is for domains that are not ours.
     var outside = PassageQueue()
     var isPacingScheduled = false
+    /// Messages that no client has acknowledged, in the order in which they get rows (`SMServer+Custody`).
+    var custody: Deque<CustodyEntry> = []
+    var isCustodyScheduled = false
     /// Users with messages that could not be written yet.
     var homeless: Set<BareJID> = []
     /// Users with rows that could not be deleted yet.

@@ -6,17 +6,25 @@ import XMPPCore
 
 /// A stanza in an outbox, with the time at which the server got it. A class, since the outboxes of several sessions
 /// hold the same one, and a stanza has many parts to copy.
-final class Outgoing: Sendable {
+final class Outgoing {
     let stanza: Stanza
     /// Microseconds since 1970.
     let received: Int64
     /// What the spool knows the message by.
     let stableID: String
+    /// What is settled when a client has the message or a row; nil: its sender does not learn of it, or has by now.
+    let passage: Passage?
 
-    init(stanza: Stanza, received: Int64, stableID: String) {
+    init(stanza: Stanza, received: Int64, stableID: String, passage: Passage? = nil) {
         self.stanza = stanza
         self.received = received
         self.stableID = stableID
+        self.passage = passage
+    }
+
+    /// The same message as another stanza.
+    func with(_ stanza: Stanza) -> Outgoing {
+        Outgoing(stanza: stanza, received: received, stableID: stableID, passage: passage)
     }
 }
 

@@ -22,8 +22,8 @@ import DequeModule
 /// outbox.
 ///
 /// A pure value: no I/O, no time.
-struct SessionOutbox<Payload: Sendable>: Sendable {
-    struct Entry: Sendable {
+struct SessionOutbox<Payload> {
+    struct Entry {
         let payload: Payload
         /// The message's place in the user's `MessageLedger`; nil for what is not kept beyond the session.
         let delivery: DeliveryID?

@@ -16,8 +16,8 @@ struct SpoolEntry: Sendable {
 
 /// What became of a ``SpoolEntry``.
 enum SpoolOutcome: Sendable, Equatable {
-    /// The message is kept, now or since an earlier call with the same stable id.
-    case stored
+    /// The message is kept, now or since an earlier call with the same stable id, in this row.
+    case stored(row: Int64)
     /// The user has as many messages as the quota allows.
     case full
     case noSuchUser
@@ -72,18 +72,15 @@ final class SpoolStore {
         let inserted = database.query(.appendToSpool, values, on: user.lane)
         inserted.assumeIsolated().whenComplete { _ in self.room.answered(user, nil, quota: quota) }
         return inserted.assumeIsolated().flatMap { rows in
-            if !rows.isEmpty { return inserted.eventLoop.makeSucceededFuture(.stored) }
+            if let row = rows.first?.int(0) { return inserted.eventLoop.makeSucceededFuture(.stored(row: row)) }
             let counted = self.database.query(.appendCountedToSpool, values + [.null], on: user.lane)
             return counted.map { Self.outcome($0) }
         }.nonisolated()
     }
 
     private static func outcome(_ rows: [Row]) -> SpoolOutcome {
-        switch rows.first?.bool(0) {
-        case true?: .stored
-        case false?: .full
-        case nil: .noSuchUser
-        }
+        guard let answer = rows.first else { return .noSuchUser }
+        return answer.int(0).map { .stored(row: $0) } ?? .full
     }
 
     /// A page of the messages of a user, oldest first, after the given id: at most `limit` of them, and none after
@@ -135,10 +132,10 @@ extension Statement {
         SELECT id, $3, to_timestamp($4::bigint / 1000000.0), octet_length($5::bytea), $5::bytea
         FROM users WHERE local = $1 AND domain = $2
         ON CONFLICT DO NOTHING
-        RETURNING true
+        RETURNING id
         """
     )
-    /// One row for a user that exists: whether the message is kept, and, if there was a quota `$6`, how many are.
+    /// One row for a user that exists: where the message is kept, if it is, and, if there was a quota `$6`, how many are.
     fileprivate static let appendCountedToSpool = Statement(
         "append_counted_to_spool",
         isRepeatable: true,
@@ -156,7 +153,9 @@ extension Statement {
             ON CONFLICT DO NOTHING
             RETURNING id
         )
-        SELECT EXISTS (SELECT FROM new) OR EXISTS (SELECT FROM spool s WHERE s.user_id = old.id AND s.stable_id = $3),
+        SELECT coalesce(
+                (SELECT id FROM new),
+                (SELECT s.id FROM spool s WHERE s.user_id = old.id AND s.stable_id = $3)),
             old.count + (SELECT count(*) FROM new)
         FROM old
         """

@@ -66,7 +66,7 @@ import XMPPCore
         let bound = NIOLoopBound((store, self), eventLoop: loop)
         return store.append(entry, quota: 100_000).flatMap { outcome in
             let (store, suite) = bound.value
-            return suite.append(rest, to: store, on: loop).map { $0 + (outcome == .stored ? 1 : 0) }
+            return suite.append(rest, to: store, on: loop).map { $0 + (outcome.isStored ? 1 : 0) }
         }
     }
 }

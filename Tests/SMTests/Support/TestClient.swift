@@ -81,6 +81,12 @@ final class TestClient {
 
     func acknowledge(_ h: UInt32) { say(.acknowledged(h: h)) }
 
+    /// Acknowledges all that it got.
+    func acknowledge() {
+        hear()
+        acknowledge(UInt32(last ?? 0))
+    }
+
     /// The connection breaks.
     func detach() { say(.detached) }
 
