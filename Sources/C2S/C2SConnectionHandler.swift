@@ -35,6 +35,8 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         }
     }
     private(set) var ownerBytes: [UInt8] = []
+    /// What the next owner is told, since the connection is gone.
+    var farewell: SessionMessage.Content?
     /// The way to the session's owner, once a stanza took it.
     private var route: SessionRoute?
 
@@ -62,6 +64,8 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     private var held: StreamElement?
     private var pausedUntil: NIODeadline?
     private var isParked = false
+    /// The pause is for too many unsettled stanzas, and ends when there are fewer.
+    private var isOverdraftPause = false
     private var isReadWanted = false
     /// What was read in the clear and is not charged yet.
     private var clearBytes = 0
@@ -235,7 +239,21 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     // MARK: - Input
 
     /// The machine must not be given the next element yet.
-    private var isHeldUp: Bool { machine.isWaiting || isParked || (held != nil && pausedUntil != nil) }
+    private var isHeldUp: Bool {
+        machine.isWaiting || isParked || isOwnerAwaited || (held != nil && pausedUntil != nil)
+    }
+
+    /// What a client without stream management sends while nobody owns its session is not read. One with it goes on: it
+    /// acknowledges that way, and asks whether we are there.
+    private var isOwnerAwaited: Bool {
+        owner == nil && machine.phase == .session && !machine.management.isCounting
+    }
+
+    /// Whether a session lives here, or did until it broke without an owner to tell.
+    var hasSession: Bool { machine.phase == .session || farewell != nil }
+
+    /// Whether it has a session, or has asked for something.
+    var wantsOwner: Bool { hasSession || machine.pendingRequest != nil }
 
     private var isReadPaused: Bool {
         guard machine.phase != .closing else { return false }
@@ -289,9 +307,17 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         } else if let until = throttle.stanzas.take(1, now: hub.eventLoop.now) {
             held = element
             return pause(until: until)
+        } else if machine.isOverdrawn, element.namespace == Namespace.client {
+            // Acknowledgements come the same way, so it is slowed down and never stopped.
+            held = element
+            isOverdraftPause = true
+            return pause(until: hub.eventLoop.now + Self.overdraftPause)
         }
         handle(element)
     }
+
+    /// The pause before each stanza of a client that has too many unsettled ones.
+    private static let overdraftPause = TimeAmount.milliseconds(100)
 
     private func handle(_ element: StreamElement) {
         guard machine.phase == .session else {
@@ -304,12 +330,27 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
             hub.metrics.stanzasReceived.increment()
             guard case .stanza(let stanza, .some(let number), let fault) = message.content else { return }
             logger.debug("stanza from the client", metadata: ["link": "\(machine.sessionName)-\(number)"])
-            hub.forward(stanza, number: number, fault: fault, of: self)
+            forward(stanza, number: number, fault: fault)
         case .actions(let actions):
             run(actions)
             // An acknowledgement may make room for the next request.
             if machine.management.unacknowledged > 0 { wantFlush() }
         }
+    }
+
+    private func forward(_ stanza: Stanza, number: UInt64, fault: StanzaError.Condition?) {
+        let route = route(from: hub.name) ?? ownerlessRoute
+        let message = route.head.message(stanza, number: number, fault: fault)
+        if machine.management.isCounting {
+            let now = hub.eventLoop.now.uptimeNanoseconds
+            machine.keep.received(number, message, isSaid: owner != nil, now: now)
+        }
+        if owner != nil { hub.forward(message) }
+    }
+
+    /// For messages that get their way later.
+    private var ownerlessRoute: SessionRoute {
+        SessionRoute(from: hub.name, to: "", session: machine.sessionName, attach: machine.attach)
     }
 
     /// Reads no further until a moment.
@@ -318,11 +359,15 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         pausedUntil = deadline
         hub.metrics.throttled.increment()
         pauseTimer?.cancel()
-        pauseTimer = hub.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) {
-            self.pausedUntil = nil
-            self.pauseTimer = nil
-            self.process()
-        }
+        pauseTimer = hub.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { self.endPause() }
+    }
+
+    private func endPause() {
+        pauseTimer?.cancel()
+        pauseTimer = nil
+        pausedUntil = nil
+        isOverdraftPause = false
+        process()
     }
 
     /// Waits for the link to the router; the hub calls `unpark`.
@@ -494,13 +539,13 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     // MARK: - From SM
 
     /// A stanza for the client as bytes.
-    func received(_ tag: StanzaTag, _ bytes: ByteBuffer, number: UInt64?) {
+    func received(_ tag: StanzaTag, _ bytes: ByteBuffer, number: UInt64?, id: ByteBufferView?) {
         hub.metrics.stanzasSent.increment()
         logger.debug(
             "stanza to the client",
             metadata: ["link": "\(machine.sessionName)-\(number.map { String($0) } ?? "")"]
         )
-        if machine.deliver(tag, bytes, number: number, into: &out) { wantFlush() }
+        if machine.deliver(tag, bytes, number: number, id: id, into: &out) { wantFlush() }
     }
 
     /// What the session's owner says.
@@ -520,10 +565,15 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         case .enabled(let token, let max): run(machine.enabled(token: token, max: max))
         case .resumed(let resumed): run(machine.resumed(resumed))
         case .resumeFailed(let h): run(machine.resumeFailed(h: h))
-        case .settled(let number): run(machine.settled(number))
+        case .settled(let number):
+            run(machine.settled(number))
+            if isOverdraftPause, !machine.isOverdrawn { endPause() }
+        case .handover(.state(let state)):
+            // Its bytes are part of a larger buffer.
+            machine.keep.state = ByteBuffer(bytes: state.readableBytesView)
         case .end(let end): run(machine.ended(end, id: Digest.randomName()))
         case .registered(let request, let iq): run(machine.registered(request: request, iq: iq))
-        case .features, .open, .enable, .resume, .acknowledged, .detached, .close, .register: return
+        case .features, .open, .enable, .resume, .acknowledged, .detached, .close, .register, .handover: return
         }
         if !isHeldUp { process() }
     }

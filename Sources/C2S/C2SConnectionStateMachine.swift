@@ -35,6 +35,7 @@ struct C2SConnectionStateMachine {
         /// The longest wait for a resumption; 0: not offered.
         var resumptionSeconds: UInt32 = 600
         var unsettledStanzas = 1_000
+        var unsettledBytes = 4 << 20
         var limitsBeforeLogin = StreamFeatures.Announcement(maxBytes: 65_536, idleSeconds: 30)
         var limitsAfterLogin = StreamFeatures.Announcement(maxBytes: 524_288, idleSeconds: 300)
     }
@@ -120,7 +121,10 @@ struct C2SConnectionStateMachine {
     var sender: StanzaSender?
     var jid: JID? { sender?.jid }
     var management = StreamManagement()
-    var isEnableRequested = false
+    /// What is kept for the session's next owner.
+    var keep = SessionKeep()
+    /// The client's `<enable/>`, until it is answered.
+    var pendingEnable: SessionMessage.Content?
     var isResumable = false
     /// What the client owes because of what it was sent: answers that are not charged to it.
     var uncharged = 0
@@ -160,17 +164,27 @@ struct C2SConnectionStateMachine {
     var isWaiting: Bool {
         switch phase {
         case .waiting, .handshaking, .closed: true
-        case .session: isOverdrawn
-        case .header, .negotiating, .authenticating, .closing: false
+        case .session, .header, .negotiating, .authenticating, .closing: false
         }
     }
 
-    /// Whether the client sent so much that is not settled that it must wait (XEP-0198 makes the server keep it).
-    var isOverdrawn: Bool {
-        management.isOn && management.received &- management.settled >= UInt64(configuration.unsettledStanzas)
+    /// Whether the client sent so much that is not settled that it must slow down (XEP-0198 makes the server keep it).
+    var isOverdrawn: Bool { isOverdrawn(by: 1) }
+
+    /// Whether it went on and on for all that: what comes now is refused.
+    var isExhausted: Bool { isOverdrawn(by: 2) }
+
+    private func isOverdrawn(by factor: Int) -> Bool {
+        guard management.isCounting else { return false }
+        return management.received &- max(management.settled, management.base)
+            >= UInt64(factor * configuration.unsettledStanzas)
+            || keep.unsettledBytes >= factor * configuration.unsettledBytes
     }
 
     var isAuthenticated: Bool { stage == .authenticated }
+
+    /// A resource was bound, whatever became of the connection since.
+    var hasSession: Bool { sender != nil }
 
     /// Whether the session's owner knows, or may know, of this connection.
     var isKnownToOwner: Bool {
@@ -253,22 +267,6 @@ extension C2SConnectionStateMachine {
     /// The process stops, or is about to.
     mutating func shutDown(id: String) -> [Action] {
         fail(StreamError(.systemShutdown), id: id)
-    }
-
-    /// The session's owner is gone. Who can resume is made to, by the loss of the connection.
-    mutating func ownerLost(id: String) -> [Action] {
-        switch phase {
-        case .session:
-            phase = .negotiating(.authenticated)
-            if isResumable {
-                phase = .closed
-                return [.close(atOnce: true)]
-            }
-            return fail(StreamError(.systemShutdown), id: id)
-        default:
-            // A request that waits is made again when an owner is there.
-            return []
-        }
     }
 
     /// An owner is there: what waits for one is asked again.

@@ -27,8 +27,8 @@ final class C2SHub {
     struct Services {
         /// Sends to an instance; false if it cannot be now.
         var send: (SessionMessage, String) -> Bool
-        /// Sends the stanza of a session's client; false if it cannot be now.
-        var forward: (Stanza, UInt64, StanzaError.Condition?, SessionRoute) -> Bool
+        /// Sends the stanza of a session's client, made a message before; false if it cannot be now.
+        var forward: (ChannelMessage) -> Bool
         /// The name of this instance on the link.
         var name: String
         /// Bytes that wait on the link.
@@ -58,9 +58,16 @@ final class C2SHub {
     private let serverSecret: [UInt8]
     private(set) var connections: [ObjectIdentifier: C2SConnectionHandler] = [:]
     /// The sessions here, and the connections that ask for one, by session name.
-    private var sessions: [String: C2SConnectionHandler] = [:]
+    var sessions: [String: C2SConnectionHandler] = [:]
     private var registrations: [String: C2SConnectionHandler] = [:]
-    private var owners = OwnerTable()
+
+    // Who owns sessions: the extension in C2SHub+Owners.swift.
+    var owners = OwnerTable()
+    var presentations: [String: Presentation] = [:]
+    var isPresentationScheduled = false
+    /// Sessions whose connection is gone and whose owner could not be told, the first that went first.
+    var ghosts: Deque<C2SConnectionHandler> = []
+
     private var unflushed: [C2SConnectionHandler] = []
     /// While a burst of the link is read, whose end flushes.
     private var isReadingLink = false
@@ -161,6 +168,7 @@ final class C2SHub {
     private func forget(_ handler: C2SConnectionHandler) {
         let name = handler.machine.sessionName
         if sessions[name] === handler { sessions[name] = nil }
+        if handler.farewell != nil { keepGhost(handler) }
         if handler.isSessionCounted {
             handler.isSessionCounted = false
             sessionCount -= 1
@@ -252,21 +260,30 @@ final class C2SHub {
         switch message.content {
         case .open, .resume:
             sessions[message.session] = handler
-            handler.owner = owners.owner(of: handler.machine.domain)
+            handler.owner = handler.machine.user.flatMap(owners.owner)
         case .register(let register):
             registrations[register.request] = handler
-            handler.owner = owners.owner(of: handler.machine.domain)
+            handler.owner = owners.anyone(serving: handler.machine.domain)
             message = SessionMessage(message.content)
+        case .detached, .close:
+            // Whoever becomes the owner is told then.
+            if handler.owner == nil, handler.machine.hasSession { handler.farewell = message.content }
         default: break
         }
         guard let owner = handler.owner else { return }
         _ = services.send(message, owner)
     }
 
+    func send(_ message: SessionMessage, to instance: String) {
+        _ = services.send(message, instance)
+    }
+
+    /// The name of this instance.
+    var name: String { services.name }
+
     /// Sends a client's stanza to the owner of its session.
-    func forward(_ stanza: Stanza, number: UInt64, fault: StanzaError.Condition?, of handler: C2SConnectionHandler) {
-        guard let route = handler.route(from: services.name) else { return }
-        _ = services.forward(stanza, number, fault, route)
+    func forward(_ message: ChannelMessage) {
+        _ = services.forward(message)
     }
 
     /// SM, or what claims to be it, says something.
@@ -274,6 +291,8 @@ final class C2SHub {
         switch message.content {
         case .features(let domain, let bytes):
             sessionFeatures[domain] = bytes
+        case .handover(.map(let map)):
+            received(map, from: instance)
         case .registered(let request, _):
             registrations.removeValue(forKey: request)?.received(message.content)
         default:
@@ -292,7 +311,7 @@ final class C2SHub {
             route.attach == handler.machine.attach, let tag = StanzaTag(route.content),
             tag.contentEnd(in: route.content) != nil
         else { return false }
-        handler.received(tag, route.content, number: route.number)
+        handler.received(tag, route.content, number: route.number, id: route.id)
         return true
     }
 
@@ -305,33 +324,6 @@ final class C2SHub {
         case .stanza, .opened, .enabled:
             _ = services.send(SessionMessage(session: message.session, attach: message.attach, .detached), instance)
         default: break
-        }
-    }
-
-    // MARK: - Owners
-
-    func instanceAvailable(name: String, epoch: String, names: [String]) {
-        if let change = owners.available(name: name, epoch: epoch, names: names) {
-            if change.isRestart { ownerLost(name) }
-            guard change.isOwner else { return }
-            for handler in Array(connections.values) { handler.run(handler.machine.ownerAvailable()) }
-        }
-    }
-
-    func instanceUnavailable(name: String) {
-        guard owners.unavailable(name: name) else { return }
-        ownerLost(name)
-    }
-
-    func hasOwner(of domain: String) -> Bool { owners.owner(of: domain) != nil }
-
-    private func ownerLost(_ name: String) {
-        let handlers = connections.values.filter { $0.owner == name }
-        guard !handlers.isEmpty else { return }
-        logger.warning("lost the owner of sessions", metadata: ["peer": "\(name)", "sessions": "\(handlers.count)"])
-        for handler in handlers {
-            handler.owner = nil
-            handler.run(handler.machine.ownerLost(id: Digest.randomName()))
         }
     }
 }

@@ -57,7 +57,7 @@ final class C2SRuntime {
             serverSecret: Array(secrets.fakeSalt.revealed.utf8),
             services: C2SHub.Services(
                 send: { link.send($0, to: $1) },
-                forward: { link.send($0, number: $1, fault: $2, by: $3) },
+                forward: { link.send($0) },
                 name: link.name,
                 queuedBytes: { link.queuedBytes + link.keptBytes },
                 credentials: { user in

@@ -139,10 +139,16 @@ package final class InstanceLink {
     package func send(
         _ stanza: Stanza,
         number: UInt64?,
-        fault: StanzaError.Condition? = nil,
+        id: String? = nil,
         by route: SessionRoute
     ) -> Bool {
-        self.send(route.head.message(stanza, number: number, fault: fault), through: self.channel(to: route.instance))
+        self.send(route.head.message(stanza, number: number, id: id), through: self.channel(to: route.instance))
+    }
+
+    /// Sends a message that was made before, through the channel to its head's instance.
+    @discardableResult
+    package func send(_ message: ChannelMessage) -> Bool {
+        self.send(message, through: self.channel(to: message.head.to))
     }
 
     /// Sends a stanza by the domain of its `to`; false while the link is down.

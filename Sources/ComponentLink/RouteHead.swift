@@ -95,9 +95,20 @@ package final class RouteHead: Sendable {
     }
 
     /// Makes a message about the session that the head is about: a stanza.
-    package func message(_ stanza: Stanza, number: UInt64?, fault: StanzaError.Condition? = nil) -> ChannelMessage {
-        self.message(capacity: stanza.encodedSize) { buffer in
+    package func message(
+        _ stanza: Stanza,
+        number: UInt64?,
+        id: String? = nil,
+        fault: StanzaError.Condition? = nil
+    ) -> ChannelMessage {
+        self.message(capacity: stanza.encodedSize + (id == nil ? 0 : 32)) { buffer in
             if let number { buffer.writeLinkAttribute("n", number) }
+            // A stable id is base32: there is nothing to escape.
+            if let id {
+                buffer.writeStaticString(" i='")
+                buffer.writeString(id)
+                buffer.writeStaticString("'")
+            }
             if let fault { buffer.writeLinkAttribute("fault", fault.rawValue) }
         } content: { buffer in
             stanza.write(to: &buffer)
@@ -130,7 +141,7 @@ package struct SessionRoute: Sendable {
     package let instance: String
     package let session: String
     package let attach: UInt64
-    let head: RouteHead
+    package let head: RouteHead
 
     /// The route of a session at the instance that has it, from the instance `sender`.
     package init(from sender: String, to instance: String, session: String, attach: UInt64) {

@@ -30,6 +30,7 @@ extension SessionMessage {
             let content = try Content(control: inner)
             switch content {
             case .register, .registered, .features: break
+            case .handover(let handover) where !handover.hasSession: break
             default: if session.isEmpty { throw .missingAttribute("s") }
             }
             self.init(session: session, attach: route.attach, content)
@@ -79,7 +80,9 @@ extension SessionMessage.Content {
         case "features": self = .features(domain: try attributes.required("domain"), tag.content)
         case "registered":
             self = .registered(request: try attributes.required("request"), iq: try Self.iq(in: tag))
-        default: throw .unknownElement(tag.name)
+        default:
+            guard let handover = try SessionMessage.Handover(tag) else { throw .unknownElement(tag.name) }
+            self = .handover(handover)
         }
     }
 

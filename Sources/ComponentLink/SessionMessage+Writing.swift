@@ -65,6 +65,8 @@ extension SessionMessage.Content {
             Self.writeRegister(register, to: &buffer)
         case .opened, .refused, .enabled, .resumed, .resumeFailed, .settled, .end, .features, .registered:
             self.writeAnswer(to: &buffer)
+        case .handover(let handover):
+            handover.write(to: &buffer)
         }
     }
 
@@ -109,7 +111,7 @@ extension SessionMessage.Content {
             buffer.writeStaticString("<registered xmlns='urn:jackdaw:session:0'")
             buffer.writeLinkAttribute("request", request)
             Self.writeInner(iq, closing: "</registered>", to: &buffer)
-        case .stanza, .open, .enable, .resume, .acknowledged, .detached, .close, .register:
+        case .stanza, .open, .enable, .resume, .acknowledged, .detached, .close, .register, .handover:
             break
         }
     }

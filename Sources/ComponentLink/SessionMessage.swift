@@ -66,6 +66,9 @@ package struct SessionMessage: Sendable {
         case features(domain: String, ByteBuffer)
         /// SM → C2S: the answer to `register`.
         case registered(request: String, iq: Stanza)
+
+        /// What makes sessions outlive their SM.
+        case handover(Handover)
     }
 }
 

@@ -50,6 +50,8 @@ struct SMService: Service {
         try await context.eventLoop.submit {
             parts.value.database.start()
             parts.value.server.start()
+            let epoch = UInt64(clamping: WallClock.microseconds())
+            parts.value.server.mapChanged(OwnershipMap(epoch: epoch, instances: [parts.value.link.name]))
             parts.value.link.start()
         }.get()
         try? await gracefulShutdown()

@@ -50,6 +50,8 @@ package struct RouteFrame: Sendable {
     package var sequence: UInt64? { self.tag.sequence }
     /// It belongs to a reliable channel, as a message if it has a number, else as the channel's own word.
     package var isOfChannel: Bool { self.tag.hasChannel }
+    /// The stable id of a message that is kept, as UTF-8; empty if it is not told.
+    package var id: ByteBufferView? { self.tag.id.isEmpty ? nil : self.bytes.viewBytes(at: self.bytes.readerIndex + self.tag.id.lowerBound, length: self.tag.id.count) }
     /// What C2S found wrong with the stanza.
     package var fault: String? { self.tag.fault.isEmpty ? nil : self.bytes.string(self.tag.fault) }
 
@@ -83,6 +85,7 @@ struct RouteTag {
     private(set) var to = 0..<0
     private(set) var session = 0..<0
     private(set) var fault = 0..<0
+    private(set) var id = 0..<0
     private(set) var channel = 0..<0
     private(set) var hasChannel = false
     private(set) var sequence: UInt64?
@@ -102,7 +105,7 @@ struct RouteTag {
     static let endTag = Array("</j:route>".utf8)
 
     private enum Name {
-        case from, to, session, attach, number, length, channel, sequence, fault, error, other
+        case from, to, session, attach, number, length, channel, sequence, id, fault, error, other
 
         init(_ bytes: Span<UInt8>, _ place: Range<Int>) {
             switch (place.count, bytes[place.lowerBound]) {
@@ -112,6 +115,7 @@ struct RouteTag {
             case (1, UInt8(ascii: "n")): self = .number
             case (1, UInt8(ascii: "c")): self = .channel
             case (1, UInt8(ascii: "q")): self = .sequence
+            case (1, UInt8(ascii: "i")): self = .id
             case (2, UInt8(ascii: "t")) where bytes[place.lowerBound + 1] == UInt8(ascii: "o"): self = .to
             case (4, UInt8(ascii: "f")) where bytes.matches(place, Self.fromBytes): self = .from
             case (5, UInt8(ascii: "f")) where bytes.matches(place, Self.faultBytes): self = .fault
@@ -148,6 +152,7 @@ struct RouteTag {
         case .to: self.to = value
         case .session: self.session = value
         case .fault: self.fault = value
+        case .id: self.id = value
         case .error: self.hasError = true
         case .channel:
             self.channel = value

@@ -54,7 +54,7 @@ package struct StreamManagement: Hashable, Sendable {
 
     private var phase = Phase.off
     /// The number of the stanza before the first one that `h` counts; wraps when a session is resumed.
-    private var base: UInt64 = 0
+    package private(set) var base: UInt64 = 0
     /// What had been received when the oldest and the newest request was answered short; 0 for no debt.
     private var oldestDebt: UInt64 = 0
     private var newestDebt: UInt64 = 0
@@ -83,6 +83,9 @@ package struct StreamManagement: Hashable, Sendable {
     }
 
     package var isOn: Bool { phase == .on }
+
+    /// Whether the client's stanzas count: it has asked for it.
+    package var isCounting: Bool { phase != .off }
 
     /// How many stanzas the client has received, as far as we know, without acknowledging them.
     package var unacknowledged: UInt64 { sent - acknowledged }

@@ -19,7 +19,7 @@ final class Edge {
     let loop = EmbeddedEventLoop()
     private(set) var hub: C2SHub
     /// What was said to SM since the last `takeSent`.
-    private var sent: [SessionMessage] = []
+    private var sent: [Said] = []
     var queuedBytes = 0
     /// Whether what is said to SM waits in the queue.
     var fillsQueue = false
@@ -41,9 +41,8 @@ final class Edge {
                     box.edge?.send(message)
                     return true
                 },
-                forward: { stanza, number, fault, route in
-                    let content = SessionMessage.Content.stanza(stanza, number: number, fault: fault)
-                    box.edge?.send(SessionMessage(session: route.session, attach: route.attach, content))
+                forward: { message in
+                    box.edge?.send(message)
                     return true
                 },
                 name: "c2s",
@@ -66,7 +65,22 @@ final class Edge {
                 server: .init(identities: identities, defaultDomain: "one.example", alpn: ["xmpp-client"])
             ),
         ]
-        hub.instanceAvailable(name: Self.sm, epoch: "1", names: ["one.example"])
+        startSM(epoch: 1)
+        sent = []
+    }
+
+    /// An SM is there, and says that it owns everybody.
+    func startSM(epoch: UInt64) {
+        hub.instanceAvailable(name: Self.sm, epoch: "\(epoch)", names: ["one.example"])
+        let map = OwnershipMap(epoch: epoch, instances: [Self.sm])
+        hub.received(SessionMessage(.handover(.map(map))), from: Self.sm)
+    }
+
+    /// What goes to SM: a word, or the stanza of a client.
+    private struct Said {
+        let session: String
+        let attach: UInt64
+        let bytes: ByteBuffer
     }
 
     private final class Box {
@@ -78,23 +92,30 @@ final class Edge {
     ]
 
     private func send(_ message: SessionMessage) {
-        sent.append(message)
-        if fillsQueue { queuedBytes += Self.encoded(message).readableBytes }
+        var buffer = ByteBuffer()
+        message.write(with: RouteHead(from: "c2s", to: "sm"), into: &buffer)
+        send(Said(session: message.session, attach: message.attach, bytes: buffer))
+    }
+
+    private func send(_ message: ChannelMessage) {
+        var buffer = ByteBuffer()
+        message.head.write(message, pair: ByteBuffer(string: " q='"), number: 1, to: &buffer)
+        let text = String(buffer: buffer).replacing(" q='1'", with: "").replacing("to='\(Self.sm)'", with: "to='sm'")
+        send(Said(session: "", attach: 0, bytes: ByteBuffer(string: text)))
+    }
+
+    private func send(_ said: Said) {
+        sent.append(said)
+        if fillsQueue { queuedBytes += said.bytes.readableBytes }
     }
 
     /// What was said to SM, as text.
     func takeSent() -> [String] {
         defer { sent = [] }
-        return sent.map { message in
-            let text = String(buffer: Self.encoded(message)).replacing(#/ b='[0-9]+'/#, with: "", maxReplacements: 1)
+        return sent.map { said in
+            let text = String(buffer: said.bytes).replacing(#/ b='[0-9]+'/#, with: "", maxReplacements: 1)
             return text.replacing("<j:route from='c2s' to='sm' s='", with: "").replacing("</j:route>", with: "")
         }
-    }
-
-    private static func encoded(_ message: SessionMessage) -> ByteBuffer {
-        var buffer = ByteBuffer()
-        message.write(with: RouteHead(from: "c2s", to: "sm"), into: &buffer)
-        return buffer
     }
 
     /// The session name and attach number of the last message to SM.

@@ -180,22 +180,4 @@ import XMPPStream
             #expect(throttle.recordCount <= 102)
         }
     }
-
-    @Test func `owners are known by what they serve`() {
-        var owners = OwnerTable()
-        #expect(owners.owner(of: "one.example") == nil)
-        #expect(owners.available(name: "c2s-1", epoch: "a", names: []) == .init(isRestart: false, isOwner: false))
-        #expect(
-            owners.available(name: "sm-1", epoch: "a", names: ["one.example"])
-                == .init(isRestart: false, isOwner: true)
-        )
-        #expect(owners.available(name: "sm-1", epoch: "a", names: ["one.example"]) == nil)
-        #expect(owners.owner(of: "one.example") == "sm-1")
-        #expect(
-            owners.available(name: "sm-1", epoch: "b", names: ["one.example"]) == .init(isRestart: true, isOwner: true)
-        )
-        #expect(owners.unavailable(name: "sm-1") == true)
-        #expect(owners.unavailable(name: "sm-1") == false)
-        #expect(owners.owner(of: "one.example") == nil)
-    }
 }

@@ -77,7 +77,6 @@ import XMPPCore
         var conversation = Conversation()
         conversation.logIn()
         let first = conversation.client(Self.bind + "</bind></iq>")
-        #expect(conversation.event { $0.ownerLost(id: "id") } == [])
         #expect(conversation.event { $0.ownerAvailable() } == first)
     }
 
@@ -189,19 +188,6 @@ import XMPPCore
         #expect(plain.event { $0.ended(SessionMessage.End(), id: "id") } == ["</stream:stream>", "* close"])
     }
 
-    @Test func `when SM is lost, who can resume is cut and others are told`() throws {
-        var resumable = Conversation()
-        try resumable.enable()
-        #expect(resumable.event { $0.ownerLost(id: "id") } == ["* close at once"])
-        var other = Conversation()
-        try other.bind()
-        #expect(
-            other.event { $0.ownerLost(id: "id") } == [
-                streamError("system-shutdown"), "</stream:stream>", "* close",
-            ]
-        )
-    }
-
     // MARK: Stream management
 
     @Test func `SM switches stream management on`() throws {
@@ -274,14 +260,20 @@ import XMPPCore
         #expect(conversation.client(text) == [Self.failed("unexpected-request")])
     }
 
-    @Test func `a client whose stanzas are not settled is read no further`() throws {
+    @Test func `a client whose stanzas are not settled is overdrawn, and what it sends on and on is refused`() throws {
         var conversation = Conversation { $0.unsettledStanzas = 2 }
         try conversation.enable()
-        conversation.client("<message/><message/><message/>")
-        #expect(conversation.machine.isWaiting)
-        #expect(conversation.lines.count == 2)
-        conversation.event { $0.settled(1) }
-        #expect(conversation.client("").count == 1)
+        conversation.client("<message/><message/>")
+        #expect(conversation.machine.isOverdrawn)
+        #expect(!conversation.machine.isWaiting)
+        let lines = conversation.client("<message/><message/><message><body>x</body></message>")
+        #expect(lines.count == 3)
+        #expect(lines.dropLast().allSatisfy { !$0.contains("fault") })
+        #expect(lines.last?.contains("fault='resource-constraint'") == true)
+        #expect(lines.last?.contains("<body>") == false)
+        conversation.event { $0.settled(4) }
+        #expect(!conversation.machine.isOverdrawn)
+        #expect(conversation.client("<message/>").first?.contains("fault") == false)
     }
 
     // MARK: Resumption

@@ -57,6 +57,10 @@ extension C2SConnectionStateMachine {
         }
         if let sender { stanza.setSender(sender) }
         if stanza.lang == nil { stanza.lang = language }
+        if isExhausted {
+            stanza.removePayload()
+            fault = .resourceConstraint
+        }
         let number = management.stanzaReceived()
         return .forward(
             SessionMessage(session: sessionName, attach: attach, .stanza(stanza, number: number, fault: fault))
@@ -106,11 +110,19 @@ extension C2SConnectionStateMachine {
     // MARK: From SM
 
     /// A stanza for the client as bytes, in the stream's content namespace.
-    mutating func deliver(_ tag: StanzaTag, _ bytes: ByteBuffer, number: UInt64?, into buffer: inout ByteBuffer) -> Bool
-    {
+    mutating func deliver(
+        _ tag: StanzaTag,
+        _ bytes: ByteBuffer,
+        number: UInt64?,
+        id: ByteBufferView?,
+        into buffer: inout ByteBuffer
+    ) -> Bool {
         guard phase == .session else { return false }
         buffer.writeImmutableBuffer(bytes)
-        if let number { management.stanzaSent(number: number) }
+        if let number {
+            management.stanzaSent(number: number)
+            keep.sent(bytes, id: id)
+        }
         if tag.isRequest(in: bytes) { answerIsDue() }
         return true
     }
@@ -118,8 +130,12 @@ extension C2SConnectionStateMachine {
     /// A stanza for the client.
     mutating func deliver(_ stanza: Stanza, number: UInt64?, into buffer: inout ByteBuffer) -> Bool {
         guard phase == .session else { return false }
-        stanza.write(to: &buffer)
-        if let number { management.stanzaSent(number: number) }
+        let bytes = stanza.encoded
+        buffer.writeImmutableBuffer(bytes)
+        if let number {
+            management.stanzaSent(number: number)
+            keep.sent(bytes, id: nil)
+        }
         if stanza.kind == .iq, stanza.type == "get" || stanza.type == "set" { answerIsDue() }
         return true
     }
@@ -133,7 +149,9 @@ extension C2SConnectionStateMachine {
 
     /// The client's stanzas up to this one are settled.
     mutating func settled(_ number: UInt64) -> [Action] {
-        guard phase == .session, let h = management.settled(upTo: number) else { return [] }
+        let h = management.settled(upTo: number)
+        keep.settled(upTo: management.settled)
+        guard phase == .session, let h else { return [] }
         return [.send(ManagementElement.acknowledgement(h: h))]
     }
 
@@ -141,7 +159,10 @@ extension C2SConnectionStateMachine {
     mutating func enabled(token: String?, max: UInt32?) -> [Action] {
         guard phase == .session else { return [] }
         let owed = management.enabled()
+        pendingEnable = nil
         isResumable = token != nil
+        keep.token = token
+        keep.tokenSeconds = max
         var actions: [Action] = [.send(ManagementElement.enabled(token: token, max: max))]
         if let owed { actions.append(.send(ManagementElement.acknowledgement(h: owed))) }
         return actions
@@ -157,6 +178,9 @@ extension C2SConnectionStateMachine {
         attach = resumed.attach
         sender = StanzaSender(resumed.jid)
         isResumable = true
+        keep = SessionKeep()
+        keep.token = token
+        keep.tokenSeconds = configuration.resumptionSeconds
         management = StreamManagement(
             resumedAt: resumed.next,
             handled: resumed.h,
@@ -193,7 +217,9 @@ extension C2SConnectionStateMachine {
     private mutating func acknowledgementReceived(_ element: StreamElement, id: String) -> [Action] {
         guard let h = element["h"].flatMap({ UInt32($0) }) else { return fail(StreamError(.badFormat), id: id) }
         switch management.acknowledgementReceived(h: h) {
-        case .acknowledged: return [.tellOwner(.acknowledged(h: h))]
+        case .acknowledged:
+            keep.acknowledged(allBut: management.unacknowledged)
+            return [.tellOwner(.acknowledged(h: h))]
         case .nothing: return []
         case .notEnabled: return [.send(ManagementElement.failed(.unexpectedRequest))]
         case .handledCountTooHigh(let fault): return fail(fault.streamError, id: id)
@@ -205,18 +231,19 @@ extension C2SConnectionStateMachine {
             return [.send(ManagementElement.acknowledgement(h: h))]
         }
         // While `<enable/>` is under way the answer follows `<enabled/>`.
-        return isEnableRequested ? [] : [.send(ManagementElement.failed(.unexpectedRequest))]
+        return pendingEnable != nil ? [] : [.send(ManagementElement.failed(.unexpectedRequest))]
     }
 
     private mutating func enableReceived(_ element: StreamElement) -> [Action] {
         switch management.enableRequested() {
         case .askOwner(let before):
-            isEnableRequested = true
             let wantsResumption = element["resume"] == "true" || element["resume"] == "1"
             let longest = configuration.resumptionSeconds
             let max = element["max"].flatMap { UInt32($0) }.map { min($0, longest) } ?? longest
             let resume = wantsResumption && longest > 0
-            return [.tellOwner(.enable(resume: resume, max: resume ? max : nil, number: before))]
+            let enable = SessionMessage.Content.enable(resume: resume, max: resume ? max : nil, number: before)
+            pendingEnable = enable
+            return [.tellOwner(enable)]
         case .unexpectedRequest:
             return [.send(ManagementElement.failed(.unexpectedRequest))]
         }

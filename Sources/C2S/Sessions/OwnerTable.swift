@@ -1,27 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Which instance owns the sessions of a domain: the one that declared it. Pure.
-struct OwnerTable {
-    /// What an announcement changed.
-    struct Change: Equatable {
-        /// The process is another one than before: what it held is gone.
-        var isRestart: Bool
-        /// It serves a domain.
-        var isOwner: Bool
-    }
+import ComponentLink
+import XMPPCore
 
+/// Which instance owns a user's sessions: the one that the map names, if it is there. Pure.
+struct OwnerTable {
     private struct Instance {
         var epoch: String
         var names: [String]
     }
 
     private var instances: [String: Instance] = [:]
+    /// The newest map that was told.
+    private(set) var map = OwnershipMap.none
 
-    /// An instance was announced; nil if nothing changed.
-    mutating func available(name: String, epoch: String, names: [String]) -> Change? {
+    /// An instance was announced; true if it is another process than before: what it held is gone.
+    mutating func available(name: String, epoch: String, names: [String]) -> Bool {
         let old = instances.updateValue(Instance(epoch: epoch, names: names), forKey: name)
-        if let old, old.epoch == epoch, old.names == names { return nil }
-        return Change(isRestart: old.map { $0.epoch != epoch } ?? false, isOwner: !names.isEmpty)
+        return old.map { $0.epoch != epoch } ?? false
     }
 
     /// An instance is gone; true if it could own sessions: it served a domain.
@@ -29,8 +25,20 @@ struct OwnerTable {
         instances.removeValue(forKey: name)?.names.isEmpty == false
     }
 
-    /// The instance that serves a domain. Of several the first by name, so that all C2S agree.
-    func owner(of domain: String) -> String? {
-        instances.filter { $0.value.names.contains(domain) }.keys.min()
+    /// An instance told a map; false if a newer one is known.
+    mutating func adopt(_ map: OwnershipMap) -> Bool {
+        guard map.epoch >= self.map.epoch else { return false }
+        self.map = map
+        return true
+    }
+
+    /// The owner of a user; nil while it is not there.
+    func owner(of user: BareJID) -> String? {
+        map.owner(of: user).flatMap { instances[$0] == nil ? nil : $0 }
+    }
+
+    /// Some instance that serves a domain, for what is nobody's yet.
+    func anyone(serving domain: String) -> String? {
+        map.instances.first { instances[$0]?.names.contains(domain) ?? false }
     }
 }

@@ -2,17 +2,33 @@
 
 import NIOCore
 import XML
+package import XMPPCore
 
 /// A message of a reliable channel, kept until it is acknowledged: a wrapper without pair and number.
 package struct ChannelMessage {
-    let head: RouteHead
+    package let head: RouteHead
     /// What comes behind its number: its quote, further attributes, the content, and the end.
     let body: ByteBuffer
     /// The bytes of the content.
     let length: Int
 
     /// What it counts for.
-    var bytes: Int { self.body.readableBytes + self.head.overhead }
+    package var bytes: Int { self.body.readableBytes + self.head.overhead }
+
+    /// The same for the instance and session of another head.
+    package func with(_ head: RouteHead) -> ChannelMessage {
+        ChannelMessage(head: head, body: self.body, length: self.length)
+    }
+
+    /// The same, with what is wrong with the stanza: the receiver answers it with that error.
+    package func with(fault: StanzaError.Condition) -> ChannelMessage {
+        var body = ByteBufferAllocator().buffer(capacity: self.body.readableBytes + 48)
+        // Behind the quote that ends the number.
+        body.writeStaticString("'")
+        body.writeLinkAttribute("fault", fault.rawValue)
+        body.writeImmutableBuffer(self.body.getSlice(at: self.body.readerIndex + 1, length: self.body.readableBytes - 1) ?? ByteBuffer())
+        return ChannelMessage(head: self.head, body: body, length: self.length)
+    }
 }
 
 /// The channel's own words, which have no number (`docs/protocols.md`, section 4).

@@ -114,6 +114,14 @@ struct MessageLedger {
         return outgoing
     }
 
+    /// A row was found that holds it as well; false: it is not held any more.
+    mutating func setRow(_ row: Int64, _ id: DeliveryID) -> Bool {
+        guard records[id] != nil else { return false }
+        records[id]?.row = row
+        rows.insert(row)
+        return true
+    }
+
     /// The writing has ended, with this row; or without one, and is then tried again if it is not final.
     mutating func written(_ id: DeliveryID, row: Int64?, isFinal: Bool) -> WriteEnd {
         guard var record = records[id] else { return .held }

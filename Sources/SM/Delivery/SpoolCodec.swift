@@ -14,6 +14,11 @@ enum SpoolCodec {
     }
 
     static func decode(_ bytes: ByteBuffer) -> Stanza? {
+        elements(bytes).first.flatMap { try? Stanza($0) }
+    }
+
+    /// The elements of a stream of ours, up to the first that cannot be read.
+    static func elements(_ bytes: ByteBuffer) -> [StreamElement] {
         let reader = StreamReader(
             trust: .internalLink,
             contentNamespaces: [Namespace.client],
@@ -25,13 +30,10 @@ enum SpoolCodec {
             )
         )
         reader.receive(bytes)
-        do {
-            while let event = try reader.next() {
-                if case .element(let element) = event { return try Stanza(element) }
-            }
-        } catch {
-            return nil
+        var elements: [StreamElement] = []
+        while let event = try? reader.next() {
+            if case .element(let element) = event { elements.append(element) }
         }
-        return nil
+        return elements
     }
 }

@@ -15,7 +15,7 @@ protocol LinkPort: AnyObject {
     func send(_ message: SessionMessage, to instance: String) -> Bool
     /// A stanza for a session's client.
     @discardableResult
-    func send(_ stanza: Stanza, number: UInt64?, by route: SessionRoute) -> Bool
+    func send(_ stanza: Stanza, number: UInt64?, id: String?, by route: SessionRoute) -> Bool
     /// The name of this instance on the link.
     var instanceName: String { get }
     /// A question to an instance; `echo` is all that SM asks.
@@ -27,7 +27,7 @@ protocol LinkPort: AnyObject {
 
 extension LinkPort {
     @discardableResult
-    func send(_ stanza: Stanza, number: UInt64?, by route: SessionRoute) -> Bool {
+    func send(_ stanza: Stanza, number: UInt64?, id: String?, by route: SessionRoute) -> Bool {
         send(
             SessionMessage(session: route.session, attach: route.attach, .stanza(stanza, number: number)),
             to: route.instance
@@ -37,8 +37,4 @@ extension LinkPort {
 
 extension InstanceLink: LinkPort {
     var instanceName: String { name }
-
-    func send(_ stanza: Stanza, number: UInt64?, by route: SessionRoute) -> Bool {
-        send(stanza, number: number, fault: nil, by: route)
-    }
 }

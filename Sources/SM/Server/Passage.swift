@@ -18,10 +18,13 @@ final class Passage {
     let session: Session?
     /// The stanza's number in that session.
     let number: UInt64
+    /// The SM that forwarded it; nil: nobody did.
+    let origin: ForwardOrigin?
     /// When it arrived, in microseconds since 1970.
     let received: Int64
     /// An id that is equal for each sending of this stanza, and only then (XEP-0359).
     private(set) lazy var stableID = makeStableID()
+    private let isCountedAtOrigin: Bool
     private var holders = 1
     private var isInCustody = false
     private weak let server: SMServer?
@@ -39,6 +42,27 @@ final class Passage {
         self.number = number
         self.received = received
         self.server = server
+        origin = nil
+        isCountedAtOrigin = false
+    }
+
+    /// A stanza that another SM forwarded, with what that one says of it.
+    init(
+        _ stanza: Stanza,
+        origin: ForwardOrigin,
+        stableID: String,
+        isCounted: Bool,
+        received: Int64,
+        settlesAt server: SMServer
+    ) {
+        self.stanza = stanza
+        self.origin = origin
+        self.received = received
+        self.server = server
+        session = nil
+        number = 0
+        isCountedAtOrigin = isCounted
+        self.stableID = stableID
     }
 
     /// The stanza's child elements, parsed at the first use. Empty when they cannot be parsed, which an edge
@@ -59,7 +83,7 @@ final class Passage {
     }
 
     /// Whether its sender learns when it is settled (XEP-0198): only then it is worth to wait for that.
-    var isCounted: Bool { session?.outbox.isCounting ?? false }
+    var isCounted: Bool { session?.outbox.isCounting ?? isCountedAtOrigin }
 
     /// A message is settled when a client has acknowledged it or a row holds it, whichever comes first.
     func enterCustody() {

@@ -17,10 +17,11 @@ extension SMServer {
 
     /// The message is in outboxes of its user.
     func takeIntoCustody(_ outgoing: Outgoing, _ delivery: DeliveryID, of user: User) {
-        guard let passage = outgoing.passage else { return }
-        passage.enterCustody()
-        // What it was read from is not kept for it.
-        passage.stanza = outgoing.stanza
+        if let passage = outgoing.passage {
+            passage.enterCustody()
+            // What it was read from is not kept for it.
+            passage.stanza = outgoing.stanza
+        }
         user.ledger.remember(outgoing, delivery)
         custody.append(CustodyEntry(user: user, delivery: delivery, due: now() + Self.patience))
         scheduleCustody()
@@ -43,7 +44,7 @@ extension SMServer {
         let now = now()
         while let entry = custody.first, entry.due <= now {
             custody.removeFirst()
-            guard !entry.user.isRemoved, let outgoing = entry.user.ledger.beginWriting(entry.delivery) else { continue }
+            guard !entry.user.isRemoved, !entry.user.isMoved, let outgoing = entry.user.ledger.beginWriting(entry.delivery) else { continue }
             store(outgoing, entry)
         }
     }
@@ -52,17 +53,18 @@ extension SMServer {
         let user = entry.user
         // What asks not to be stored is in memory only, as its sender wants it.
         guard configuration.sm.isEnabled(.offline), OfflinePolicy.isStored(outgoing.stanza) else {
-            outgoing.passage?.leaveCustody()
+            settle(outgoing, of: user)
             return ended(user.ledger.written(entry.delivery, row: nil, isFinal: true), outgoing, entry)
         }
         append(SpoolEntry(outgoing, for: user.jid), for: user, quota: .max) { result in
             switch result {
             case .success(.stored(let row)):
                 outgoing.passage?.leaveCustody()
+                user.known.stored(outgoing.stableID)
                 self.ended(user.ledger.written(entry.delivery, row: row, isFinal: true), outgoing, entry)
             case .success:
                 // The account is gone, and with it all that was for it.
-                outgoing.passage?.leaveCustody()
+                self.settle(outgoing, of: user)
                 self.ended(user.ledger.written(entry.delivery, row: nil, isFinal: true), outgoing, entry)
             case .failure:
                 self.ended(user.ledger.written(entry.delivery, row: nil, isFinal: false), outgoing, entry)
@@ -71,6 +73,7 @@ extension SMServer {
     }
 
     private func ended(_ end: MessageLedger.WriteEnd, _ outgoing: Outgoing, _ entry: CustodyEntry) {
+        guard !entry.user.isMoved else { return }
         switch end {
         case .held: break
         case .again:

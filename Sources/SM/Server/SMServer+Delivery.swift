@@ -23,6 +23,7 @@ extension SMServer {
 
     func deliverMessage(_ passage: Passage, to user: User) {
         let type = MessageType(attribute: passage.stanza.type)
+        if type.isKept, !user.known.isEmpty, isKnown(passage, to: user) { return }
         // Behind what is in the spool, unless it may not go there.
         let isSpooled = type.isKept && user.spool.reading != .idle && isStored(passage)
         if isSpooled, case .reading = user.spool.reading { return wait(passage, for: user) }
@@ -46,6 +47,15 @@ extension SMServer {
         case .serviceUnavailable: replyError(to: passage, .serviceUnavailable)
         case .ignore: break
         }
+    }
+
+    /// It has come before: a client has it, or will be settled for both when it has.
+    private func isKnown(_ passage: Passage, to user: User) -> Bool {
+        let id = passage.stableID
+        if user.known.isDone(id) { return true }
+        guard user.known.delivery(of: id) != nil else { return false }
+        user.known.wait(passage, for: id)
+        return true
     }
 
     private func deliverPresence(_ passage: Passage, to user: User) {
@@ -110,6 +120,7 @@ extension SMServer {
         }
         if let delivery {
             user.ledger.discard(delivery)
+            if isTaken, outgoing.passage?.origin != nil { user.known.hold(outgoing.stableID, delivery) }
             if isTaken, row == nil, outgoing.passage != nil { takeIntoCustody(outgoing, delivery, of: user) }
         }
         for session in full { endOverflowing(session) }
@@ -191,7 +202,9 @@ extension SMServer {
                 "link": "\(session.name)-\(number.map { String($0) } ?? "")", "to": "\(session.jid)",
             ]
         )
-        link.send(outgoing.stanza, number: number, by: session.route(from: link.instanceName))
+        // Only what is numbered may come again, to be known by its id.
+        let id = number == nil || outgoing.stableID.isEmpty ? nil : outgoing.stableID
+        link.send(outgoing.stanza, number: number, id: id, by: session.route(from: link.instanceName))
         session.flow.add(outgoing.encodedSize)
         if session.flow.isEchoDue { askForEcho(session.flow) }
     }
@@ -234,13 +247,22 @@ extension SMServer {
                 bounce(entry.payload.stanza)
                 continue
             }
-            if case .orphaned(let row) = user.ledger.released(delivery) { rehome(entry.payload, row: row, of: user) }
+            if case .orphaned(let row) = user.ledger.released(delivery) {
+                user.known.forget(entry.payload.stableID)
+                rehome(entry.payload, row: row, of: user)
+            }
         }
+    }
+
+    /// The message needs no sender any more: a client has it, a row holds it, or it is gone as it should.
+    func settle(_ outgoing: Outgoing, of user: User) {
+        outgoing.passage?.leaveCustody()
+        user.known.settle(outgoing.stableID, isRemembered: outgoing.passage?.origin != nil)
     }
 
     /// A client has the message: its sender may know. Gives the row to delete.
     private func acknowledged(_ outgoing: Outgoing, _ delivery: DeliveryID, of user: User) -> Int64? {
-        outgoing.passage?.leaveCustody()
+        settle(outgoing, of: user)
         return user.ledger.acknowledged(delivery)
     }
 
@@ -254,8 +276,9 @@ extension SMServer {
 
     /// A message that lost its session: as one to the bare JID, since it was accepted for the user.
     func rehome(_ outgoing: Outgoing, row: Int64?, of user: User) {
+        guard !user.isMoved else { return }
         guard !user.isRemoved, !user.blocks(outgoing.stanza.from) else {
-            outgoing.passage?.leaveCustody()
+            settle(outgoing, of: user)
             if !user.isRemoved { deleteFromSpool(row.map { [$0] } ?? [], of: user) }
             return
         }

@@ -14,7 +14,10 @@ extension SMServer {
             forget(instance.name)
         }
         switch instance.kind {
-        case .internal: sendFeatures(of: hosted, to: instance.name)
+        case .internal:
+            sendFeatures(of: hosted, to: instance.name)
+            if instance.name.isEdge || instance.name.isOwner { tellMap(to: instance.name) }
+            sendForwarded()
         case .external: for module in chain.modules { module.component(instance.name, isAvailable: true) }
         }
     }
@@ -29,22 +32,33 @@ extension SMServer {
         }
     }
 
-    /// A C2S is gone, and with it all that it was asked and that it had.
+    /// A C2S, or another SM, is gone, and with it all that it was asked and that it had.
     private func forget(_ name: String) {
+        arrivalsLost(from: name)
+        gates[name] = nil
+        gated.removeAll { $0.instance == name }
+        forwarded.lost(name)
         detachSessions(at: name)
         resetFlow(of: name)
     }
 
     /// A wrapper about a session.
     func received(_ message: SessionMessage, from instance: String) {
+        guard !isGated(message, from: instance) else { return }
         switch message.content {
-        case .open(let open): self.open(open, name: message.session, at: instance)
-        case .resume(let resume): self.resume(resume, name: message.session, at: instance)
+        case .handover(let handover): received(handover, message, from: instance)
+        case .open(let open):
+            guard owns(open.user) else { return keepForNextMap(message, from: instance) }
+            hold(for: open.user) { $0.open(open, name: message.session, at: instance) }
+        case .resume(let resume):
+            guard owns(resume.user) else { return keepForNextMap(message, from: instance) }
+            hold(for: resume.user) { $0.resume(resume, name: message.session, at: instance) }
         case .register(let register): self.register(register, at: instance)
         case .close, .detached:
             if opening[message.session] == instance { opening[message.session] = nil }
             fallthrough
         default:
+            guard !holds(message) else { return }
             guard let session = sessions[message.session], session.attach == message.attach, session.isAttached,
                 session.instance == instance
             else { return }

@@ -9,7 +9,7 @@ extension SMServer: InstanceLinkDelegate {
     func linkUp(_ link: InstanceLink) { whenLinkChanged(true) }
     func link(_ link: InstanceLink, instanceAvailable instance: LinkInstance) { instanceAvailable(instance) }
     func link(_ link: InstanceLink, instanceUnavailable instance: LinkInstance) { instanceUnavailable(instance) }
-    func linkInstancesComplete(_ link: InstanceLink) {}
+    func linkInstancesComplete(_ link: InstanceLink) { instancesComplete() }
     func link(_ link: InstanceLink, received message: SessionMessage, from instance: String) {
         received(message, from: instance)
     }

@@ -38,6 +38,16 @@ extension SMServer {
     func replyError(to passage: Passage, _ error: StanzaError) {
         guard let stanza = passage.stanza.error(error) else { return }
         metrics.errorsSent.increment()
+        answer(passage, withError: stanza)
+    }
+
+    /// Gives a stanza's sender its error. Of a forwarded one the SM does that which forwarded it.
+    func answer(_ passage: Passage, withError stanza: Stanza) {
+        if let origin = passage.origin {
+            let failed = SessionMessage(.handover(.failed(token: origin.token, stanza: stanza)))
+            link.send(failed, to: origin.instance)
+            return
+        }
         guard passage.stanza.kind == .message, passage.isCounted, let session = passage.session,
             session.state != .ended
         else { return send(stanza, inAnswerTo: passage) }
@@ -101,14 +111,20 @@ extension SMServer {
 
     /// Nobody holds the stanza of a client any more: it is stored, delivered or answered.
     func settled(_ passage: Passage) {
-        guard let session = passage.session else { return }
+        guard let session = passage.session else {
+            if let origin = passage.origin {
+                forwarded.settled(origin)
+                scheduleForwardedReport()
+            }
+            return
+        }
         session.settlement.settled(passage.number)
         scheduleReport(session)
     }
 
     /// Reports are sent at the end of a burst, one for each session.
     func scheduleReport(_ session: Session) {
-        guard session.outbox.isCounting, !session.reportIsDue else { return }
+        guard !session.reportIsDue, session.outbox.isCounting || session.isStateDirty else { return }
         session.reportIsDue = true
         reports.append(session)
         guard !reportIsScheduled else { return }
@@ -122,9 +138,13 @@ extension SMServer {
         reports.removeAll(keepingCapacity: true)
         for session in due {
             session.reportIsDue = false
-            guard session.isAttached, let number = session.settlement.report() else { continue }
+            guard session.isAttached else { continue }
+            // Before it tells that the stanza is settled which changed it.
+            if session.isStateDirty { tell(session, session.takeState()) }
+            guard session.outbox.isCounting, let number = session.settlement.report() else { continue }
             tell(session, .settled(number: number))
         }
+        reportForwarded()
     }
 
     // MARK: - Stream features

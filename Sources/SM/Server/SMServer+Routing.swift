@@ -93,6 +93,14 @@ extension SMServer {
         {
             return replyError(to: passage, error)
         }
+        guard owns(to.bare) else { return forward(passage, to: to.bare) }
+        if isHeld(to.bare) {
+            passage.hold()
+            return hold(for: to.bare) { server in
+                server.routeLocally(passage)
+                passage.release()
+            }
+        }
         if let user = users[to.bare] { return toUser(passage, user) }
         guard needsAccount(passage) else { return }
         passage.hold()
@@ -140,6 +148,7 @@ extension SMServer {
     /// A stanza for an account in memory: the modules first, then the delivery rules.
     func toUser(_ passage: Passage, _ user: User) {
         guard !user.isRemoved else { return toNobody(passage) }
+        guard !user.isMoved else { return forward(passage, to: user.jid) }
         switch chain.toUser(passage, user: user) {
         case .handled: return
         case .error(let error): return replyError(to: passage, error)

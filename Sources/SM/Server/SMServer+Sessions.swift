@@ -213,7 +213,7 @@ extension SMServer {
         users.noteIfIdle(session.user)
     }
 
-    private func sessionsChanged() {
+    func sessionsChanged() {
         metrics.sessions.set(sessions.count)
         whenSessionsChanged(sessions.count)
     }

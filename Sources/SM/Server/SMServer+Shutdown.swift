@@ -16,12 +16,25 @@ extension SMServer {
     /// - Returns: how many messages could not be written.
     func shutdown() -> EventLoopFuture<Int> {
         stop()
+        return write(lastWrites(of: users.all))
+    }
+
+    /// What there is to write of users who are given up.
+    func lastWrites(of users: some Sequence<User>) -> Deque<LastWrite> {
         var writes: Deque<LastWrite> = []
-        for user in users.all where !user.isRemoved {
-            if !user.spool.doomed.isEmpty { writes.append(.delete(Array(user.spool.doomed), of: user.jid)) }
+        for user in users where !user.isRemoved {
+            if !user.spool.doomed.isEmpty || user.spool.writes > 0 || !user.rosterChanges.isEmpty {
+                // Also where nothing is to be deleted: it ends behind all that was asked for before.
+                writes.append(.delete(Array(user.spool.doomed), of: user.jid))
+            }
             guard configuration.sm.isEnabled(.offline) else { continue }
             writes.append(contentsOf: takeUnstored(of: user).map { .store($0, for: user.jid) })
         }
+        return writes
+    }
+
+    /// Writes it; gives how many messages could not be written.
+    func write(_ writes: Deque<LastWrite>) -> EventLoopFuture<Int> {
         let batch = LastWrites(writes, stores.spool, queueLength: configuration.database.queueLength, eventLoop)
         let logger = logger
         return batch.run().map { lost in
@@ -45,15 +58,27 @@ extension SMServer {
             }
         }
         for passage in user.spool.waiting {
-            left.append(Outgoing(stanza: passage.stanza, received: passage.received, stableID: passage.stableID))
+            let outgoing = Outgoing(
+                stanza: passage.stanza,
+                received: passage.received,
+                stableID: passage.stableID,
+                passage: passage
+            )
+            passage.enterCustody()
+            passage.release()
+            left.append(outgoing)
         }
         user.spool.waiting = []
-        return left.filter { OfflinePolicy.isStored($0.stanza) }
+        return left.filter { outgoing in
+            if OfflinePolicy.isStored(outgoing.stanza) { return true }
+            outgoing.passage?.leaveCustody()
+            return false
+        }
     }
 }
 
 /// One of the last writes.
-private enum LastWrite {
+enum LastWrite {
     case delete([Int64], of: BareJID)
     case store(Outgoing, for: BareJID)
 
@@ -69,6 +94,11 @@ private enum LastWrite {
         case .delete(let rows, let user): spool.delete(rows, of: user).map { _ in }
         case .store(let outgoing, let user): spool.append(SpoolEntry(outgoing, for: user), quota: .max).map { _ in }
         }
+    }
+
+    /// It is in the database.
+    func succeeded() {
+        if case .store(let outgoing, _) = self { outgoing.passage?.leaveCustody() }
     }
 }
 
@@ -115,6 +145,7 @@ private final class LastWrites {
 
     private func ended(_ results: [(LastWrite, Result<Void, any Error>)]) {
         var refused: [LastWrite] = []
+        for case (let write, .success) in results { write.succeeded() }
         for case (let write, .failure(let error)) in results {
             if case DatabaseError.overloaded = error, triesLeft > 0 {
                 refused.append(write)

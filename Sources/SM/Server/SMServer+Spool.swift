@@ -49,18 +49,16 @@ extension SMServer {
     func keep(_ outgoing: Outgoing, for user: User) {
         guard configuration.sm.isEnabled(.offline) else {
             if let error = outgoing.stanza.error(.serviceUnavailable) { route(error) }
-            outgoing.passage?.leaveCustody()
+            settle(outgoing, of: user)
             return
         }
         guard OfflinePolicy.isStored(outgoing.stanza) else {
-            outgoing.passage?.leaveCustody()
+            settle(outgoing, of: user)
             return
         }
         append(SpoolEntry(outgoing, for: user.jid), for: user, quota: .max) { result in
-            guard case .failure = result, !user.isRemoved else {
-                outgoing.passage?.leaveCustody()
-                return
-            }
+            guard !user.isMoved else { return }
+            guard case .failure = result, !user.isRemoved else { return self.settle(outgoing, of: user) }
             user.spool.homeless.append(outgoing)
             self.homeless.insert(user.jid)
         }
@@ -149,7 +147,9 @@ extension SMServer {
             bytes: configuration.sessionWindow / 4
         )
         page.assumeIsolated().whenComplete {
-            guard user.spool.generation == generation, user.spool.reading == .reading(session.name) else { return }
+            guard user.spool.generation == generation, user.spool.reading == .reading(session.name), !user.isMoved else {
+                return
+            }
             switch $0 {
             case .success(let rows): self.read(rows, into: session)
             case .failure:
@@ -167,6 +167,7 @@ extension SMServer {
         let sorted = rows.sorted { ($0.stored, $0.id) < ($1.stored, $1.id) }
         for (index, row) in sorted.enumerated() {
             guard !user.ledger.rows.contains(row.id), !user.spool.doomed.contains(row.id) else { continue }
+            guard user.known.isEmpty || !isKnown(row, of: user) else { continue }
             guard let outgoing = outgoing(row, for: user) else { continue }
             guard !user.blocks(outgoing.stanza.from) else {
                 deleteFromSpool([row.id], of: user)
@@ -182,6 +183,16 @@ extension SMServer {
             guard put(outgoing, type, into: [session.resource], of: user, row: row.id) else { return }
         }
         readOn(into: session)
+    }
+
+    /// A client has the message of the row, or it was sent to one that has not acknowledged it.
+    private func isKnown(_ row: SpoolRow, of user: User) -> Bool {
+        if user.known.isDone(row.stableID) {
+            deleteFromSpool([row.id], of: user)
+            return true
+        }
+        guard let delivery = user.known.delivery(of: row.stableID) else { return false }
+        return user.ledger.setRow(row.id, delivery)
     }
 
     private func outgoing(_ row: SpoolRow, for user: User) -> Outgoing? {

@@ -71,6 +71,29 @@ final class SMServer {
     var homeless: Set<BareJID> = []
     /// Users with rows that could not be deleted yet.
     var doomed: Set<BareJID> = []
+    // Who owns whom: `Handover`.
+    /// The map in force; 0 before the first.
+    var map = OwnershipMap.none
+    /// While users arrive; nil: all of ours are here.
+    var takeover: Takeover?
+    /// The sessions that arrive, by name.
+    var arrivals: [String: Arrival] = [:]
+    /// What waits for the end of the takeover, in order.
+    var heldWork: [(SMServer) -> Void] = []
+    /// The epoch of the newest map that another instance told and we do not have.
+    var gates: [String: UInt64] = [:]
+    /// What was said under maps that we do not have yet, with their epochs, in order.
+    var gated: [(message: SessionMessage, instance: String, epoch: UInt64)] = []
+    /// What is being written of users who are ours no longer; some may be ours again before that has ended.
+    var releasesUnderWay = 0
+    /// Whether all instances have been told that were there when the link came up first.
+    var areInstancesKnown = false
+    /// Stanzas for users of other SMs.
+    var forwarded = ForwardedStanzas()
+    /// Another instance knows a newer map.
+    var whenMapIsOld: () -> Void = {}
+    /// What was to be given up under the map of this epoch is.
+    var whenReleased: (UInt64) -> Void = { _ in }
     /// IQ requests of the server itself.
     var requests: [String: PendingRequest] = [:]
     /// For XEP-0077 and administrators; set right after the server is made.

@@ -32,8 +32,17 @@ struct InboundSettlement: Equatable, Sendable {
     private var ahead: Set<UInt64> = []
     private let window: UInt64
 
-    init(window: UInt64 = 65_536) {
+    /// - Parameter run: what is settled already, of a session that was another SM's.
+    init(window: UInt64 = 65_536, run: UInt64 = 0) {
         self.window = window
+        self.run = run
+        received = run
+        reported = run
+    }
+
+    /// What is settled beyond this number is reported once more.
+    mutating func repeatReport(above number: UInt64) {
+        reported = min(reported, number)
     }
 
     /// How many stanzas are received and not settled.

@@ -91,18 +91,20 @@ final class Session {
     var isPaced = false
 
     /// The last available presence that it broadcast; nil: it is not available.
-    var presence: Stanza?
+    var presence: Stanza? { didSet { isStateDirty = true } }
     var priority: Int8 = 0
     /// It was told of the user's other resources, and is told what becomes of them.
-    var isIntroduced = false
+    var isIntroduced = false { didSet { isStateDirty = true } }
     /// The unavailable presence that its client sent; nil while it is available, or when it broke away.
-    var farewell: Stanza?
+    var farewell: Stanza? { didSet { isStateDirty = true } }
     /// Whom it sent directed presence that they must be told the end of (RFC 6121 §4.6).
-    var directed: Set<JID> = []
+    var directed: Set<JID> = [] { didSet { isStateDirty = true } }
     /// It asked for the roster: it gets pushes (RFC 6121 §2.1.6).
-    var isInterested = false
+    var isInterested = false { didSet { isStateDirty = true } }
     /// It asked for the block list: it gets pushes (XEP-0191 §3.3).
-    var wantsBlocklist = false
+    var wantsBlocklist = false { didSet { isStateDirty = true } }
+    /// Its C2S was not told of the newest `SessionState`.
+    var isStateDirty = false
     /// Without XEP-0198: a ping of ours is under way, whose answer acknowledges what came before.
     var isPinged = false
     /// When its client last sent a stanza, in microseconds since 1970.
@@ -143,6 +145,12 @@ final class Session {
         let made = SessionRoute(from: name, to: instance, session: self.name, attach: attach)
         route = made
         return made
+    }
+
+    /// What its C2S keeps for the next owner.
+    func takeState() -> SessionMessage.Content {
+        isStateDirty = false
+        return .handover(.state(SessionState(of: self).encoded))
     }
 
     var resource: String { jid.resource ?? "" }

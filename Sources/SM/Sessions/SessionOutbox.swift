@@ -167,6 +167,35 @@ struct SessionOutbox<Payload> {
         wire.removeAll()
     }
 
+    /// The session is attached again at the C2S that had it: the client was sent all up to `sent`, and has acknowledged
+    /// all up to `acknowledged`. What is beyond follows. Gives what is acknowledged.
+    mutating func attached(acknowledged number: UInt64, sent: UInt64) -> [Entry] {
+        isAttached = true
+        let count = number > acknowledged ? min(Int(clamping: number - acknowledged), wire.count) : 0
+        acknowledged += UInt64(count)
+        let removed = confirmFirst(count)
+        let kept = Int(clamping: sent > acknowledged ? sent - acknowledged : 0)
+        while wire.count > kept, let entry = wire.popLast() {
+            unconfirmed -= entry.size
+            queue.prepend(entry)
+        }
+        return removed
+    }
+
+    /// Begins with the counters of a session that was another SM's.
+    mutating func restore(acknowledged number: UInt64) {
+        isCounting = true
+        acknowledged = number
+    }
+
+    /// The client was sent this after what is here already.
+    mutating func restore(_ payload: Payload, delivery: DeliveryID?, size: Int) {
+        bytes += size
+        if delivery == nil { looseBytes += size }
+        unconfirmed += size
+        wire.append(Entry(payload: payload, delivery: delivery, size: size))
+    }
+
     /// Takes everything out, for a session that ends.
     mutating func removeAll() -> [Entry] {
         let all = entries

@@ -33,6 +33,10 @@ final class User {
     var isNoted = false
     /// The account was removed: nothing is written any more.
     var isRemoved = false
+    /// Another SM owns the user now: nothing is settled, written or told any more.
+    var isMoved = false
+    /// What may come again from those who had it before us.
+    var known = KnownMessages()
 
     init(jid: BareJID, roster: Roster, blocklist: Blocklist, kept: KeptBytes) {
         self.jid = jid

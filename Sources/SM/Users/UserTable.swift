@@ -80,6 +80,14 @@ final class UserTable {
         users[jid] = nil
     }
 
+    /// Forgets everybody. Who is being loaded is forgotten as well.
+    func removeAll() {
+        users.removeAll()
+        idle.removeAll()
+        for completion in loading.values.joined() { completion(.failed(Overloaded())) }
+        loading.removeAll()
+    }
+
     /// To be called when a session or a piece of work of the user ended.
     func noteIfIdle(_ user: User) {
         guard user.isIdle, users[user.jid] === user else { return }

@@ -48,6 +48,8 @@ final class World: LinkPort {
             loop.makeCompletedFuture { try Accounts.credentials(of: password, iterations: 1) }
         }
         server.start()
+        server.mapChanged(OwnershipMap(epoch: 1, instances: [instanceName]))
+        server.instancesComplete()
         for user in users { add(user) }
         connect(Self.c2s)
     }

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import DequeModule
+import Logging
+import NIOCore
+import XMPPCore
+import XMPPStream
+
+/// The SMs that own the users of this C2S's sessions, and how sessions pass from one to another (`docs/protocols.md`,
+/// section 5).
+///
+/// While a session has no owner, its client stays: what it sends is held (`SessionKeep`), or not read where stream
+/// management is off. The owner that the map names asks by sending the map; it gets a passport for each of its sessions,
+/// with all that is unsettled, and then the word that this is all.
+extension C2SHub {
+    /// Sessions whose connection is gone and whose owner could not be told; past it the oldest is forgotten.
+    private static let ghostsLimit = 20_000
+    /// What was held for longer than this, and was told to no owner, is refused.
+    private static let longestHold = TimeAmount.seconds(60)
+
+    // MARK: - Instances
+
+    func instanceAvailable(name: String, epoch: String, names: [String]) {
+        if owners.available(name: name, epoch: epoch, names: names) { ownerLost(name) }
+    }
+
+    func instanceUnavailable(name: String) {
+        presentations[name] = nil
+        if owners.unavailable(name: name) { ownerLost(name) }
+    }
+
+    func hasOwner(of domain: String) -> Bool { owners.anyone(serving: domain) != nil }
+
+    private func ownerLost(_ name: String) {
+        presentations[name] = nil
+        let orphans = handlers.filter { $0.owner == name }
+        guard !orphans.isEmpty else { return }
+        logger.warning("lost the owner of sessions", metadata: ["peer": "\(name)", "sessions": "\(orphans.count)"])
+        for handler in orphans { handler.owner = nil }
+    }
+
+    private var handlers: [C2SConnectionHandler] { Array(ghosts) + Array(connections.values) }
+
+    // MARK: - The map
+
+    /// An SM says who owns whom, and wants what is its own.
+    func received(_ map: OwnershipMap, from instance: String) {
+        let isNew = map.epoch > owners.map.epoch
+        guard owners.adopt(map) else { return }
+        if isNew {
+            for handler in handlers {
+                guard let owner = handler.owner, let user = handler.machine.user else { continue }
+                if map.owner(of: user) != owner { handler.owner = nil }
+            }
+        }
+        guard map.contains(instance) else { return }
+        var due: Deque<C2SConnectionHandler> = []
+        for handler in handlers where handler.owner == nil {
+            let owner = handler.machine.user.map(map.owner) ?? owners.anyone(serving: handler.machine.domain)
+            if owner == instance, handler.wantsOwner { due.append(handler) }
+        }
+        presentations[instance] = Presentation(epoch: map.epoch, handlers: due)
+        present(to: instance)
+    }
+
+    /// Presents one session after the other, as far as the link takes it.
+    private func present(to instance: String) {
+        guard var presentation = presentations.removeValue(forKey: instance) else { return }
+        while let handler = presentation.handlers.first {
+            guard !isLinkCongested else {
+                presentations[instance] = presentation
+                return schedulePresentations()
+            }
+            presentation.handlers.removeFirst()
+            // It may have ended, or found an owner, meanwhile.
+            if handler.owner == nil { present(handler, to: instance) }
+        }
+        send(SessionMessage(.handover(.presented(epoch: presentation.epoch))), to: instance)
+    }
+
+    private func schedulePresentations() {
+        guard !isPresentationScheduled else { return }
+        isPresentationScheduled = true
+        eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(5)) {
+            self.isPresentationScheduled = false
+            for instance in Array(self.presentations.keys) { self.present(to: instance) }
+        }
+    }
+
+    private func present(_ handler: C2SConnectionHandler, to instance: String) {
+        handler.owner = instance
+        guard handler.hasSession, let passport = handler.machine.passport else {
+            // It has no session yet: what it asked for is asked again.
+            return handler.run(handler.machine.ownerAvailable())
+        }
+        let say = { (content: SessionMessage.Content) in
+            let name = handler.machine.sessionName
+            self.send(SessionMessage(session: name, attach: handler.machine.attach, content), to: instance)
+        }
+        say(.handover(.passport(passport)))
+        for sent in handler.machine.unacknowledged { say(.handover(.unacknowledged(sent))) }
+        sayUnsettled(of: handler)
+        if let enable = handler.machine.pendingEnable { say(enable) }
+        if let farewell = handler.farewell {
+            say(farewell)
+            handler.farewell = nil
+            forgetGhost(handler)
+        } else {
+            handler.process()
+        }
+    }
+
+    private func sayUnsettled(of handler: C2SConnectionHandler) {
+        guard let route = handler.route(from: name) else { return }
+        let now = eventLoop.now.uptimeNanoseconds
+        for stanza in handler.machine.keep.unsettled {
+            let isLate = !stanza.isSaid && now - stanza.since > UInt64(Self.longestHold.nanoseconds)
+            let message = isLate ? stanza.message.with(fault: .remoteServerTimeout) : stanza.message
+            forward(message.with(route.head))
+        }
+        handler.machine.keep.allSaid()
+    }
+
+    // MARK: - Sessions without connection and owner
+
+    /// The connection is gone while nobody can be told.
+    func keepGhost(_ handler: C2SConnectionHandler) {
+        ghosts.append(handler)
+        sessions[handler.machine.sessionName] = handler
+        if ghosts.count > Self.ghostsLimit, let oldest = ghosts.first { forgetGhost(oldest) }
+    }
+
+    private func forgetGhost(_ handler: C2SConnectionHandler) {
+        if ghosts.first === handler {
+            ghosts.removeFirst()
+        } else {
+            ghosts.removeAll { $0 === handler }
+        }
+        let name = handler.machine.sessionName
+        if sessions[name] === handler { sessions[name] = nil }
+    }
+}
+
+/// What is being presented to an SM.
+struct Presentation {
+    /// Of the map under which it asked.
+    let epoch: UInt64
+    var handlers: Deque<C2SConnectionHandler>
+}
+
+extension C2SConnectionStateMachine {
+    /// What a new owner must know of the session; nil while there is none.
+    var passport: SessionMessage.Passport? {
+        guard let jid else { return nil }
+        return SessionMessage.Passport(
+            jid: jid,
+            address: address,
+            tls: tlsVersion,
+            mechanism: mechanismName,
+            management: management.isOn ? counters : nil,
+            received: management.received,
+            state: keep.state
+        )
+    }
+
+    private var counters: SessionMessage.Management {
+        SessionMessage.Management(
+            token: keep.token,
+            max: keep.tokenSeconds,
+            base: management.base,
+            settled: management.settled,
+            acknowledged: management.acknowledged,
+            sent: management.sent,
+            lately: Array(keep.lately)
+        )
+    }
+
+    /// What the client was sent and has not acknowledged, in order.
+    var unacknowledged: [SessionMessage.Unacknowledged] {
+        let first = management.sent - UInt64(keep.unacknowledged.count) + 1
+        return keep.unacknowledged.enumerated().compactMap { index, entry in
+            Stanza(wrapped: entry.stanza).map {
+                SessionMessage.Unacknowledged(number: first + UInt64(index), id: entry.id, stanza: $0)
+            }
+        }
+    }
+}

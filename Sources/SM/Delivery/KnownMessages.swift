@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DequeModule
+
+/// Messages to one user that may come again, since the process that had them before is gone or their sender's is: what
+/// the clients hold without acknowledgement, and what they acknowledged lately.
+///
+/// Empty, and without cost, as long as nothing was handed over and no other SM forwards. A pure value.
+struct KnownMessages {
+    /// So many acknowledged ones are remembered.
+    private static let limit = 2_000
+
+    private var held: [String: DeliveryID] = [:]
+    private var waiting: [String: [Passage]] = [:]
+    private var lately: Set<String> = []
+    private var order: Deque<String> = []
+
+    var isEmpty: Bool { held.isEmpty && lately.isEmpty }
+
+    /// A session holds it.
+    mutating func hold(_ id: String, _ delivery: DeliveryID) {
+        held[id] = delivery
+    }
+
+    /// The place of a message that a session holds.
+    func delivery(of id: String) -> DeliveryID? { held[id] }
+
+    /// A client has it, or it was settled otherwise, not long ago.
+    func isDone(_ id: String) -> Bool { lately.contains(id) }
+
+    /// The message came again while a session holds it: its new sending is settled with it.
+    mutating func wait(_ passage: Passage, for id: String) {
+        passage.hold()
+        waiting[id, default: []].append(passage)
+    }
+
+    /// A client has it, or a row that outlives us. Only what was held, or is to be remembered, is.
+    mutating func settle(_ id: String, isRemembered: Bool = false) {
+        for passage in waiting.removeValue(forKey: id) ?? [] { passage.release() }
+        guard held.removeValue(forKey: id) != nil || isRemembered else { return }
+        remember(id)
+    }
+
+    /// The row is written, and sessions hold it still.
+    mutating func stored(_ id: String) {
+        for passage in waiting.removeValue(forKey: id) ?? [] { passage.release() }
+    }
+
+    mutating func remember(_ id: String) {
+        guard lately.insert(id).inserted else { return }
+        order.append(id)
+        if order.count > Self.limit, let oldest = order.popFirst() { lately.remove(oldest) }
+    }
+
+    /// The session that held it has ended: it has another place now, or none.
+    mutating func forget(_ id: String) {
+        held[id] = nil
+    }
+}

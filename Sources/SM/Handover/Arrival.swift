@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import XMPPCore
+
+/// A session that is being handed over to us: its passport, and what follows it.
+final class Arrival {
+    let name: String
+    let attach: UInt64
+    /// Who presents it: the C2S that has its connection, or for one without connection the SM that owned it.
+    let instance: String
+    let passport: SessionMessage.Passport
+    /// In order.
+    var unacknowledged: [SessionMessage.Unacknowledged] = []
+    /// What else was said of the session since.
+    var held: [SessionMessage.Content] = []
+    var user: User?
+    /// All that belongs to the passport has been said.
+    var isComplete = false
+
+    init(_ message: SessionMessage, _ passport: SessionMessage.Passport, from instance: String) {
+        name = message.session
+        attach = message.attach
+        self.passport = passport
+        self.instance = instance
+    }
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import Logging
+import NIOCore
+import XMPPCore
+
+/// Stanzas for users of other SMs (`docs/protocols.md`, section 5). Each is kept until its owner has settled it.
+extension SMServer {
+    /// The stanza is for a user whom another SM owns.
+    func forward(_ passage: Passage, to user: BareJID) {
+        guard let owner = map.owner(of: user), passage.origin == nil else {
+            // Of another SM: it learns of the new map, and sends it again.
+            if passage.origin == nil { replyError(to: passage, StanzaError(.remoteServerTimeout, type: .wait)) }
+            return
+        }
+        guard forwarded.add(passage, for: owner) else { return refuseForwarded(passage) }
+        passage.hold()
+        passage.stanza = passage.stanza.compacted()
+        sendForwarded()
+    }
+
+    private func refuseForwarded(_ passage: Passage) {
+        if passage.stanza.kind != .presence { replyError(to: passage, .overloaded) }
+    }
+
+    /// Sends what waits for SMs that are there.
+    func sendForwarded() {
+        let me = link.instanceName
+        while let (token, passage, owner) = forwarded.next({ $0 == me || instances[$0] != nil }) {
+            guard owner != me else {
+                if let passage = forwarded.take(token, by: owner) {
+                    routeLocally(passage)
+                    passage.release()
+                }
+                continue
+            }
+            let stanza = SessionMessage.Forwarded(
+                token: token,
+                epoch: map.epoch,
+                id: passage.stableID,
+                received: passage.received,
+                isCounted: passage.isCounted,
+                stanza: passage.stanza
+            )
+            link.send(SessionMessage(.handover(.forwarded(stanza))), to: owner)
+        }
+    }
+
+    /// A stanza for a user of ours.
+    func received(_ stanza: SessionMessage.Forwarded, from instance: String) {
+        // One for a user who is not ours any more is sent again by its sender, under the new map.
+        guard let to = stanza.stanza.to?.bare, owns(to) else { return }
+        hold(for: to) { server in
+            let passage = Passage(
+                stanza.stanza,
+                origin: ForwardOrigin(instance: instance, token: stanza.token),
+                stableID: stanza.id,
+                isCounted: stanza.isCounted,
+                received: stanza.received,
+                settlesAt: server
+            )
+            server.routeLocally(passage)
+            passage.release()
+        }
+    }
+
+    func forwardedSettled(_ tokens: [UInt64], by instance: String) {
+        for token in tokens { forwarded.take(token, by: instance)?.release() }
+    }
+
+    /// The owner answered with an error, which from here on is ours to keep.
+    func forwardedFailed(_ token: UInt64, _ stanza: Stanza, by instance: String) {
+        guard let passage = forwarded.take(token, by: instance) else { return }
+        answer(passage, withError: stanza)
+        passage.release()
+    }
+
+    /// Tells other SMs what is settled of theirs.
+    func reportForwarded() {
+        for (instance, tokens) in forwarded.takeDue() {
+            link.send(SessionMessage(.handover(.settled(tokens))), to: instance)
+        }
+    }
+
+    /// Reports at the end of this turn, if no burst does it before.
+    func scheduleForwardedReport() {
+        guard !reportIsScheduled else { return }
+        reportIsScheduled = true
+        eventLoop.assumeIsolated().execute { self.sendReports() }
+    }
+}

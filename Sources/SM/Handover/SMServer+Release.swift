@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import Daemon
+import Logging
+import NIOCore
+import XMPPCore
+
+/// Users who are ours no longer: what is in memory only is written, sessions without connection are passed on, and the
+/// new owners are told when that is done (`docs/protocols.md`, section 5).
+extension SMServer {
+    func release(under map: OwnershipMap) {
+        let leaving = users.all.filter { map.owner(of: $0.jid) != link.instanceName }
+        let peers = instances.keys.filter { $0.isOwner && $0 != link.instanceName }
+        for user in leaving { passOn(user, under: map) }
+        let epoch = map.epoch
+        releasesUnderWay += 1
+        write(lastWrites(of: leaving)).assumeIsolated().whenComplete { _ in
+            self.releasesUnderWay -= 1
+            for peer in peers { self.link.send(SessionMessage(.handover(.released(epoch: epoch))), to: peer) }
+            self.whenReleased(epoch)
+            self.endTakeoverIfHeard()
+        }
+    }
+
+    /// The user's sessions end here without a word: their C2S present them to the new owner. Those that nobody has are
+    /// presented by us.
+    private func passOn(_ user: User, under map: OwnershipMap) {
+        user.isMoved = true
+        users.remove(user.jid)
+        let owner = map.owner(of: user.jid)
+        for session in user.sessions {
+            sessions[session.name] = nil
+            session.expiry?.cancel()
+            session.expiry = nil
+            if !session.isAttached {
+                metrics.brokenSessions.decrement()
+                if let owner { present(session, to: owner) }
+            }
+            session.state = .ended
+        }
+        sessionsChanged()
+    }
+
+    private func present(_ session: Session, to owner: String) {
+        let say = { (content: SessionMessage.Content) in
+            _ = self.link.send(SessionMessage(session: session.name, attach: session.attach, content), to: owner)
+        }
+        let outbox = session.outbox
+        let passport = SessionMessage.Passport(
+            jid: session.jid,
+            address: session.address,
+            tls: session.tls,
+            mechanism: session.mechanism,
+            management: SessionMessage.Management(
+                token: session.resumption?.token,
+                max: session.resumption?.seconds,
+                base: session.countsFrom,
+                settled: session.settlement.run,
+                acknowledged: outbox.acknowledged,
+                sent: outbox.lastSent,
+                lately: []
+            ),
+            received: session.settlement.run,
+            state: SessionState(of: session).encoded
+        )
+        say(.handover(.passport(passport)))
+        for (index, entry) in outbox.wire.enumerated() {
+            let number = outbox.acknowledged + UInt64(index) + 1
+            let id = entry.delivery == nil || entry.payload.stableID.isEmpty ? nil : entry.payload.stableID
+            say(.handover(.unacknowledged(.init(number: number, id: id, stanza: entry.payload.stanza))))
+        }
+        say(.detached)
+    }
+
+    /// The database says that we own nobody any more: others do, and have what we had.
+    func evicted() {
+        logger.error("other instances took this one for dead: it begins anew")
+        for user in users.all {
+            user.isMoved = true
+            for session in user.sessions {
+                sessions[session.name] = nil
+                session.expiry?.cancel()
+                session.expiry = nil
+                if !session.isAttached { metrics.brokenSessions.decrement() }
+                session.state = .ended
+            }
+        }
+        users.removeAll()
+        sessionsChanged()
+        map = OwnershipMap(epoch: map.epoch, instances: [])
+        takeover = nil
+        heldWork.removeAll()
+        arrivals.removeAll()
+        forwarded.removeAll()
+    }
+}

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import Config
+import Daemon
+import Logging
+import NIOCore
+import XMPPCore
+
+/// A new map: users who become ours arrive with their sessions (`docs/protocols.md`, section 5). Those who are ours no
+/// longer are released, in `SMServer+Release`.
+extension SMServer {
+    var isJoined: Bool { map.contains(link.instanceName) }
+
+    func owns(_ user: BareJID) -> Bool { map.owner(of: user) == link.instanceName }
+
+    /// Whether the user's traffic is held until the takeover is over.
+    func isHeld(_ user: BareJID) -> Bool { takeover?.concerns(user) ?? false }
+
+    // MARK: - The map
+
+    /// The map in force, from the database; in order of epochs.
+    func mapChanged(_ map: OwnershipMap) {
+        guard map.epoch > self.map.epoch else { return }
+        logger.notice("owners of users", metadata: ["epoch": "\(map.epoch)", "instances": "\(map.instances)"])
+        let before = takeover?.before ?? self.map
+        self.map = map
+        beginTakeover(from: before)
+        release(under: map)
+        forwarded.mapChanged(to: map)
+        sendForwarded()
+        receiveGated()
+        endTakeoverIfHeard()
+    }
+
+    /// Asks all that are there for what is ours.
+    private func beginTakeover(from before: OwnershipMap) {
+        takeover = Takeover(
+            map,
+            before: before,
+            me: link.instanceName,
+            edges: instances.keys.filter(\.isEdge),
+            peers: instances.keys.filter(\.isOwner)
+        )
+        for instance in instances.keys where instance.isEdge || instance.isOwner { tellMap(to: instance) }
+    }
+
+    /// What instances said under a map that we have now, or that misses its owner.
+    private func receiveGated() {
+        let due = gated
+        gated = []
+        for (message, instance, epoch) in due {
+            if epoch > map.epoch {
+                gated.append((message, instance, epoch))
+            } else {
+                received(message, from: instance)
+            }
+        }
+    }
+
+    /// True: the message waits for a map that the other one has and we do not.
+    func isGated(_ message: SessionMessage, from instance: String) -> Bool {
+        if case .handover(.map(let map)) = message.content {
+            if map.epoch > self.map.epoch {
+                // The database has the word; this only says that it has a new one.
+                gates[instance] = map.epoch
+                whenMapIsOld()
+            }
+            return true
+        }
+        guard let epoch = gates[instance] else { return false }
+        guard epoch > map.epoch else {
+            gates[instance] = nil
+            return false
+        }
+        gated.append((message, instance, epoch))
+        return true
+    }
+
+    /// A request for a user who is not ours: of a C2S that knows the next map already, or does not know this one yet,
+    /// and then asks the right one by itself.
+    func keepForNextMap(_ message: SessionMessage, from instance: String) {
+        gated.append((message, instance, map.epoch + 1))
+        whenMapIsOld()
+    }
+
+    func tellMap(to instance: String) {
+        guard map.epoch > 0, areInstancesKnown else { return }
+        link.send(SessionMessage(.handover(.map(map))), to: instance)
+    }
+
+    /// All instances that were there when our link came up are known: the edges can be asked.
+    func instancesComplete() {
+        guard !areInstancesKnown else { return }
+        areInstancesKnown = true
+        guard map.epoch > 0 else { return }
+        beginTakeover(from: takeover?.before ?? map)
+        endTakeoverIfHeard()
+    }
+
+    func received(_ handover: SessionMessage.Handover, _ message: SessionMessage, from instance: String) {
+        switch handover {
+        case .map: break
+        case .presented(let epoch), .released(let epoch):
+            for arrival in arrivals.values where arrival.instance == instance { arrival.isComplete = true }
+            takeover?.said(instance, epoch: epoch)
+            installArrivals()
+        case .passport(let passport): arrived(passport, message, from: instance)
+        case .unacknowledged(let sent): arrivals[message.session]?.unacknowledged.append(sent)
+        case .forwarded(let stanza): received(stanza, from: instance)
+        case .settled(let tokens): forwardedSettled(tokens, by: instance)
+        case .failed(let token, let stanza): forwardedFailed(token, stanza, by: instance)
+        case .state: break
+        }
+    }
+
+    // MARK: - Arrivals
+
+    /// True: the session is arriving, and what is said of it waits.
+    func holds(_ message: SessionMessage) -> Bool {
+        if let arrival = arrivals[message.session] {
+            arrival.held.append(message.content)
+            return true
+        }
+        guard let session = sessions[message.session], isHeld(session.user.jid) else { return false }
+        hold { $0.received(message, from: session.instance) }
+        return true
+    }
+
+    private func arrived(_ passport: SessionMessage.Passport, _ message: SessionMessage, from instance: String) {
+        guard owns(passport.jid.bare) else { return }
+        if let session = sessions[message.session], session.attach > message.attach {
+            // It was resumed elsewhere meanwhile.
+            let end = SessionMessage.End(condition: .conflict, text: "the session was resumed elsewhere")
+            link.send(SessionMessage(session: message.session, attach: message.attach, .end(end)), to: instance)
+            return
+        }
+        let arrival = Arrival(message, passport, from: instance)
+        arrivals[message.session] = arrival
+        load(arrival)
+    }
+
+    private func load(_ arrival: Arrival) {
+        users.with(arrival.passport.jid.bare) { outcome in
+            guard self.arrivals[arrival.name] === arrival else { return }
+            switch outcome {
+            case .user(let user):
+                arrival.user = user
+                self.installArrivals()
+            case .nonexistent:
+                self.arrivals[arrival.name] = nil
+                self.refuse(arrival)
+                self.installArrivals()
+            case .failed:
+                // It waits for the database, as everything about it does.
+                self.eventLoop.assumeIsolated().scheduleTask(in: .seconds(1)) { self.load(arrival) }
+            }
+        }
+    }
+
+    private func refuse(_ arrival: Arrival) {
+        let end = SessionMessage.End(condition: .notAuthorized, text: "the account is gone")
+        link.send(SessionMessage(session: arrival.name, attach: arrival.attach, .end(end)), to: arrival.instance)
+    }
+
+    /// Installs the sessions that are all there, and goes on when nothing is waited for.
+    private func installArrivals() {
+        let due = arrivals.values.filter { $0.isComplete && $0.user != nil }
+        for arrival in due {
+            guard let user = arrival.user else { continue }
+            arrivals[arrival.name] = nil
+            install(arrival, for: user)
+        }
+        endTakeoverIfHeard()
+    }
+
+    private func install(_ arrival: Arrival, for user: User) {
+        let session: Session
+        if let known = sessions[arrival.name] {
+            session = known
+            reattach(session, arrival)
+        } else {
+            session = makeSession(arrival, for: user)
+        }
+        let name = arrival.name
+        let attach = arrival.attach
+        for content in arrival.held {
+            let message = SessionMessage(session: name, attach: attach, content)
+            hold(for: user.jid) { $0.received(message, from: arrival.instance) }
+        }
+        logger.debug("session handed over", metadata: ["jid": "\(session.jid)", "peer": "\(arrival.instance)"])
+    }
+
+    /// The C2S was out of reach for a while, or the client's connection lives on at it after all: the session is ours.
+    private func reattach(_ session: Session, _ arrival: Arrival) {
+        guard session.state != .ended else { return }
+        if !session.isAttached { metrics.brokenSessions.decrement() }
+        session.expiry?.cancel()
+        session.expiry = nil
+        session.attach = arrival.attach
+        session.flow = flow(of: arrival.instance)
+        session.state = .attached
+        if let management = arrival.passport.management {
+            acknowledged(session.outbox.attached(acknowledged: management.acknowledged, sent: management.sent), in: session)
+        } else {
+            session.outbox.attached()
+        }
+        session.settlement.repeatReport(above: arrival.passport.management?.settled ?? 0)
+        scheduleReport(session)
+        pace(session)
+        hold(for: session.user.jid) { server in
+            server.sendPaced()
+            if session.target.takesMessages { server.readSpool(into: session) }
+        }
+    }
+
+    private func makeSession(_ arrival: Arrival, for user: User) -> Session {
+        let passport = arrival.passport
+        let limits = configuration.sm.limits
+        let session = Session(
+            name: arrival.name,
+            jid: passport.jid,
+            user: user,
+            flow: flow(of: arrival.instance),
+            connection: Session.Connection(
+                address: passport.address,
+                tls: passport.tls,
+                mechanism: passport.mechanism
+            ),
+            opened: now(),
+            outbox: SessionOutbox(
+                maximumCount: limits.unacknowledgedStanzas,
+                maximumBytes: limits.unacknowledgedBytes,
+                window: configuration.sessionWindow
+            )
+        )
+        session.attach = arrival.attach
+        session.settlement = InboundSettlement(run: passport.management?.settled ?? passport.received)
+        session.restore(SessionState(passport.state))
+        if let management = passport.management {
+            restore(management, arrival.unacknowledged, in: session)
+        }
+        user.insert(session)
+        sessions[arrival.name] = session
+        sessionsChanged()
+        hold(for: user.jid) { server in
+            if session.state == .attached, session.target.takesMessages { server.readSpool(into: session) }
+        }
+        return session
+    }
+
+    /// The counters of stream management, and what the client has not acknowledged.
+    private func restore(
+        _ management: SessionMessage.Management,
+        _ unacknowledged: [SessionMessage.Unacknowledged],
+        in session: Session
+    ) {
+        let user = session.user
+        session.countsFrom = management.base
+        session.resumption = management.token.map {
+            Session.Resumption(token: $0, seconds: management.max ?? resumptionSeconds)
+        }
+        session.outbox.restore(acknowledged: management.acknowledged)
+        for id in management.lately { user.known.remember(id) }
+        for sent in unacknowledged {
+            let outgoing = Outgoing(stanza: sent.stanza.compacted(), received: now(), stableID: sent.id ?? "")
+            var delivery: DeliveryID?
+            if let id = sent.id {
+                delivery = user.known.delivery(of: id) ?? user.ledger.open(size: outgoing.encodedSize)
+            }
+            session.outbox.restore(outgoing, delivery: delivery, size: outgoing.encodedSize)
+            guard let delivery, let id = sent.id else { continue }
+            user.ledger.hold(delivery)
+            user.known.hold(id, delivery)
+            takeIntoCustody(outgoing, delivery, of: user)
+        }
+    }
+
+    // MARK: - The end of a takeover
+
+    /// Does it when the user's traffic flows.
+    func hold(for user: BareJID, _ work: @escaping (SMServer) -> Void) {
+        if isHeld(user) { hold(work) } else { work(self) }
+    }
+
+    private func hold(_ work: @escaping (SMServer) -> Void) {
+        heldWork.append(work)
+    }
+
+    func endTakeoverIfHeard() {
+        guard let takeover, takeover.isHeard, arrivals.isEmpty, areInstancesKnown, releasesUnderWay == 0 else { return }
+        self.takeover = nil
+        logger.info(
+            "users are taken over",
+            metadata: ["epoch": "\(map.epoch)", "sessions": "\(sessions.count)", "waiting": "\(heldWork.count)"]
+        )
+        let work = heldWork
+        heldWork.removeAll()
+        for each in work { each(self) }
+    }
+
+    /// The instance is gone: nothing more arrives from it.
+    func arrivalsLost(from instance: String) {
+        for arrival in arrivals.values where arrival.instance == instance { arrivals[arrival.name] = nil }
+        takeover?.gone(instance)
+        endTakeoverIfHeard()
+    }
+}
+
+extension String {
+    /// An instance of C2S.
+    var isEdge: Bool { hasPrefix("\(ComponentKind.c2s.rawValue)-") }
+    /// An instance of SM.
+    var isOwner: Bool { hasPrefix("\(ComponentKind.sm.rawValue)-") }
+}
