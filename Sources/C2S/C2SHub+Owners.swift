@@ -48,6 +48,7 @@ extension C2SHub {
     func received(_ map: OwnershipMap, from instance: String) {
         let isNew = map.epoch > owners.map.epoch
         guard owners.adopt(map) else { return }
+        whenMapChanged()
         if isNew {
             for handler in handlers {
                 guard let owner = handler.owner, let user = handler.machine.user else { continue }

@@ -63,6 +63,8 @@ final class C2SHub {
 
     // Who owns sessions: the extension in C2SHub+Owners.swift.
     var owners = OwnerTable()
+    /// Tells the surroundings that another map is in force.
+    var whenMapChanged: () -> Void = {}
     var presentations: [String: Presentation] = [:]
     var isPresentationScheduled = false
     /// Sessions whose connection is gone and whose owner could not be told, the first that went first.

@@ -76,6 +76,7 @@ final class C2SRuntime {
             .direct: try TLSContext(server: configuration.tlsServer(alpn: ["xmpp-client"])),
         ]
         link.delegate = self
+        hub.whenMapChanged = { [unowned self] in updateReadiness() }
         link.responder = AdminResponder(eventLoop: eventLoop) { [context] in context.status.fields() }
     }
 
