@@ -9,6 +9,8 @@ enum WorkerReport: Sendable {
     case finished(WorkUnit, Result<[StatementResult], DatabaseError>)
     /// The connection is up, or has been away for longer than the patience.
     case availability(Bool)
+    /// A group was refused, since the epoch is another one: the connection waits for a new fence.
+    case fenced
     /// The thread ends; nothing follows.
     case ended
 }
@@ -56,6 +58,12 @@ enum WorkerReport: Sendable {
     /// This outage is in the log.
     private var hasWarned = false
     private var closingDeadline: NIODeadline?
+    /// The epoch that each group with a claim asks for.
+    private var epoch: UInt64?
+    /// PostgreSQL has another one: nothing is sent until there is a new fence.
+    private var isFenced = false
+    /// New fences that the group under way has not seen.
+    private var missedFences: [Fence] = []
 
     init(
         _ configuration: DatabaseConfiguration,
@@ -79,6 +87,7 @@ enum WorkerReport: Sendable {
         while !isDone() {
             let mail = mailbox.take()
             queue.append(mail.units)
+            for fence in mail.fences { renew(fence) }
             if mail.isClosing, closingDeadline == nil { closingDeadline = .now() + configuration.shutdownTimeout }
             advance()
             checkPatience()
@@ -186,6 +195,7 @@ enum WorkerReport: Sendable {
         }
         trip = GroupTrip([], known: [])
         queue.putBackLost(again)
+        judgeReturned()
     }
 
     /// Once the connection has been away for longer than the patience, what waits for it fails.
@@ -202,16 +212,49 @@ enum WorkerReport: Sendable {
         reports += units.map { .finished($0, .failure(.unavailable)) }
     }
 
+    // MARK: Fences
+
+    private func renew(_ fence: Fence) {
+        epoch = fence.epoch
+        isFenced = false
+        if case .busy = state { missedFences.append(fence) }
+        refuse(queue.judge(by: fence))
+    }
+
+    /// What was under way is back in the queue: new fences apply to it, too.
+    private func judgeReturned() {
+        for fence in missedFences { refuse(queue.judge(by: fence)) }
+        missedFences = []
+    }
+
+    private func refuse(_ units: [WorkUnit]) {
+        reports += units.map { .finished($0, .failure(.fenced)) }
+    }
+
+    /// The fence let nothing pass.
+    private func stop(_ error: DatabaseError) {
+        // Where not even the lock can be had, or the function is not there, another connection may do better.
+        guard error == .fenced else { return lose("the fence failed: \(error)") }
+        if missedFences.isEmpty {
+            isFenced = true
+            reports.append(.fenced)
+        }
+        queue.putBackLost(trip.units)
+        judgeReturned()
+    }
+
     // MARK: Groups
 
     private func send(_ connection: PQConnection) {
-        guard !queue.isEmpty else { return }
-        trip = GroupTrip(queue.nextGroup(), known: known)
+        guard !queue.isEmpty, !isFenced else { return }
+        let group = queue.nextGroup()
+        trip = GroupTrip(group, known: known, epoch: group.contains { $0.claim != nil } ? epoch : nil)
         state = .busy(connection, deadline: .now() + configuration.responseTimeout)
         for step in trip.steps {
             let isSent =
                 switch step {
                 case .prepare(let statement, _): connection.sendPrepare(statement)
+                case .fence(let epoch): connection.sendQuery(Fence.request(epoch: epoch), encoder: &encoder)
                 case .run(let unit, let request):
                     connection.sendQuery(trip.units[unit].requests[request], encoder: &encoder)
                 }
@@ -234,6 +277,7 @@ enum WorkerReport: Sendable {
             case .lost(let reason): return lose(reason)
             case .synced:
                 finishTrip()
+                guard case .busy = state else { return }
                 state = .idle(connection)
                 return send(connection)
             }
@@ -244,6 +288,7 @@ enum WorkerReport: Sendable {
         known.formUnion(trip.prepared)
         switch trip.synced() {
         case .committed(let results):
+            missedFences = []
             for (unit, results) in zip(trip.units, results) {
                 reports.append(.finished(unit, .success(results)))
             }
@@ -253,6 +298,9 @@ enum WorkerReport: Sendable {
             } else {
                 queue.putBack(trip.units, culprit: culprit)
             }
+            judgeReturned()
+        case .stopped(let error):
+            stop(error)
         }
     }
 

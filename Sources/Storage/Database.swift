@@ -13,6 +13,9 @@ package import NIOCore
 /// When a member fails, nothing of the group is kept: the others run again without it, and it runs alone; so each
 /// request succeeds or fails as if it had been alone, in the order of the requests.
 ///
+/// *Fence*: once there is an epoch (``renewFence(epoch:keeping:)``), each group with writes for users takes effect only
+/// while that is the epoch in PostgreSQL. After that nothing of it is sent until there is a new one.
+///
 /// *Away*: a lost connection is made again with a growing delay. Requests wait up to
 /// ``DatabaseConfiguration/patience`` for it, then fail with ``DatabaseError/unavailable``, and so do later ones at
 /// once. What was sent when the connection broke is sent again if it is repeatable (``Statement/isRepeatable``), else
@@ -28,6 +31,8 @@ package final class Database {
     private var isFlushScheduled = false
     private var observers: [(Bool) -> Void] = []
     private var shutdownPromise: EventLoopPromise<Void>?
+    private var fence: Fence?
+    private var fenceObservers: [() -> Void] = []
 
     package init(configuration: DatabaseConfiguration, eventLoop: any EventLoop, logger: Logger) {
         self.configuration = configuration
@@ -51,6 +56,37 @@ package final class Database {
     /// Calls back, on the loop, whenever ``isAvailable`` changes, up to ``shutdown()``.
     package func onAvailabilityChange(_ callback: @escaping (Bool) -> Void) {
         observers.append(callback)
+    }
+
+    // MARK: Fence
+
+    /// The epoch under which writes for users take effect; 0 while there is no fence.
+    package var epoch: UInt64 { fence?.epoch ?? 0 }
+
+    /// Sets a fence, for what was asked for as well. See ``renewFence(epoch:keeping:)``.
+    package func fence(epoch: UInt64) {
+        renewFence(epoch: epoch) { _ in true }
+    }
+
+    /// From now on writes for users (``Lane/write(_:)``) take effect only while the epoch in PostgreSQL is this one.
+    ///
+    /// What was asked for under an older epoch, and has no result yet, goes on under this one, in order, if `keeping` says
+    /// that the user (a bare JID, or whatever the lane's key is) is still ours; else it fails with
+    /// ``DatabaseError/fenced`` and has changed nothing, unless a connection was lost under it. An epoch that is not
+    /// newer changes nothing. `keeping` is called on the connections' threads.
+    package func renewFence(epoch: UInt64, keeping: @escaping @Sendable (String) -> Bool) {
+        eventLoop.assertInEventLoop()
+        guard epoch > self.epoch else { return }
+        flush()
+        let fence = Fence(epoch: epoch, keeps: keeping)
+        self.fence = fence
+        for port in connections.dropFirst(configuration.readConnections) { port.mailbox?.put(fence) }
+    }
+
+    /// Calls back, on the loop, when PostgreSQL was found to have another epoch. Requests then wait, up to the bounds of
+    /// the queue, for a newer fence.
+    package func onFenced(_ callback: @escaping () -> Void) {
+        fenceObservers.append(callback)
     }
 
     // MARK: Requests
@@ -93,11 +129,17 @@ package final class Database {
             requests: requests,
             promise: eventLoop.makePromise(),
             weight: weight,
-            isRepeatable: lane == .read || requests.allSatisfy(\.statement.isRepeatable)
+            isRepeatable: lane == .read || requests.allSatisfy(\.statement.isRepeatable),
+            claim: claim(for: lane)
         )
         port.add(unit)
         scheduleFlush()
         return unit.promise.futureResult
+    }
+
+    private func claim(for lane: Lane) -> OwnerClaim? {
+        guard case .write(let key) = lane else { return nil }
+        return OwnerClaim(user: key, epoch: epoch)
     }
 
     /// The reading connection with the least to do, or the writing one that the key selects.
@@ -105,7 +147,7 @@ package final class Database {
         switch lane {
         case .read:
             return connections.prefix(configuration.readConnections).min { $0.requests < $1.requests }
-        case .write(let key):
+        case .write(let key), .anyEpoch(let key):
             guard configuration.writeConnections > 0 else { return nil }
             let index = Int(UInt(bitPattern: key.hashValue) % UInt(configuration.writeConnections))
             return connections.dropFirst(configuration.readConnections).dropFirst(index).first
@@ -135,6 +177,7 @@ package final class Database {
         let configuration = configuration
         do {
             let mailbox = try Mailbox()
+            if let fence, index >= configuration.readConnections { mailbox.put(fence) }
             let deliver: @Sendable ([WorkerReport]) -> Void = { reports in
                 loop.execute { database.value.receive(reports, from: index) }
             }
@@ -160,6 +203,8 @@ package final class Database {
                 port.isAway = !isUp
                 port.hasBeenUp = port.hasBeenUp || isUp
                 updateAvailability()
+            case .fenced:
+                for observer in fenceObservers { observer() }
             case .ended:
                 port.hasEnded = true
                 if isClosing, connections.allSatisfy(\.hasEnded) { shutdownPromise?.succeed() }

@@ -4,9 +4,11 @@ package import NIOCore
 
 /// How a process reaches PostgreSQL, and its bounds.
 package struct DatabaseConfiguration: Sendable {
-    /// A libpq connection string or URI. What it sets wins over the settings below. It may hold a password: never log.
+    /// A libpq connection string or URI. What it sets wins over the settings below, save the application's name. It
+    /// may hold a password: never log.
     package var url: String
-    /// Shown in `pg_stat_activity`: the instance's name.
+    /// Shown in `pg_stat_activity`, of at most 63 bytes: the instance's name, and for an owner of users its incarnation
+    /// (``applicationName(instance:incarnation:)``).
     package var applicationName: String
     package var readConnections = 2
     package var writeConnections = 2
@@ -33,5 +35,12 @@ package struct DatabaseConfiguration: Sendable {
     package init(url: String, applicationName: String) {
         self.url = url
         self.applicationName = applicationName
+    }
+
+    /// What the connections of one start of an instance are called, `sm-1 1k8x…`: another one of the same name may be
+    /// there already when its peers end those of this one.
+    package static func applicationName(instance: String, incarnation: String) -> String {
+        // PostgreSQL cuts at 63 bytes. Names and incarnations of ours are ASCII and short.
+        String(decoding: "\(instance.prefix(20)) \(incarnation)".utf8.prefix(63), as: UTF8.self)
     }
 }

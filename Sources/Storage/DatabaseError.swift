@@ -6,6 +6,8 @@ package enum DatabaseError: Error, Sendable, Equatable, CustomStringConvertible 
     case unavailable
     /// The queue of the lane is at its bound.
     case overloaded
+    /// The user has another owner since: nothing was changed.
+    case fenced
     /// A constraint of the schema refused the change (SQLSTATE class 23).
     case constraint(name: String, sqlstate: String)
     /// PostgreSQL refused the statement.
@@ -21,6 +23,8 @@ package enum DatabaseError: Error, Sendable, Equatable, CustomStringConvertible 
             "the database is not available"
         case .overloaded:
             "the database does not keep up: its queue is full"
+        case .fenced:
+            "the user belongs to another instance now"
         case .constraint(let name, let sqlstate):
             "the constraint \(name) refused the change (SQLSTATE \(sqlstate))"
         case .failed(let sqlstate, let message):

@@ -70,6 +70,25 @@ struct GroupQueue {
         units.prepend(contentsOf: group)
     }
 
+    /// Takes out what was asked for under an older epoch for users that are not ours any more.
+    mutating func judge(by fence: Fence) -> [WorkUnit] {
+        var refused: [WorkUnit] = []
+        var kept = Deque<WorkUnit>(minimumCapacity: units.count)
+        for var unit in units {
+            if let claim = unit.claim, claim.epoch < fence.epoch {
+                guard fence.keeps(claim.user) else {
+                    refused.append(unit)
+                    continue
+                }
+                unit.claim?.epoch = fence.epoch
+            }
+            kept.append(unit)
+        }
+        if !refused.isEmpty { cuts.removeAll() }
+        units = kept
+        return refused
+    }
+
     /// Empties the queue.
     mutating func takeAll() -> [WorkUnit] {
         cuts.removeAll()

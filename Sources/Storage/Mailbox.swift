@@ -7,6 +7,7 @@ import Synchronization
 final class Mailbox: Sendable {
     private struct State {
         var units: [WorkUnit] = []
+        var fences: [Fence] = []
         var isClosing = false
         /// The thread was woken and has not looked yet.
         var isSignalled = false
@@ -42,21 +43,31 @@ final class Mailbox: Sendable {
         if wake { signal() }
     }
 
+    /// Renews the fence, for what was put before as well.
+    func put(_ fence: Fence) {
+        let wake = state.withLock { state in
+            state.fences.append(fence)
+            defer { state.isSignalled = true }
+            return !state.isSignalled
+        }
+        if wake { signal() }
+    }
+
     func closeWhenDone() {
         state.withLock { $0.isClosing = true }
         signal()
     }
 
     /// Takes what was put since the last call, and whether the thread is to end.
-    func take() -> (units: [WorkUnit], isClosing: Bool) {
+    func take() -> (units: [WorkUnit], fences: [Fence], isClosing: Bool) {
         state.withLock { state in
             if state.isSignalled || state.isClosing {
                 var bytes: UInt64 = 0
                 _ = unsafe read(descriptor, &bytes, MemoryLayout<UInt64>.size)
                 state.isSignalled = false
             }
-            defer { state.units = [] }
-            return (state.units, state.isClosing)
+            defer { (state.units, state.fences) = ([], []) }
+            return (state.units, state.fences, state.isClosing)
         }
     }
 

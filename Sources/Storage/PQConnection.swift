@@ -38,13 +38,17 @@ import NIOCore
         let timeout = configuration.statementTimeout.nanoseconds / 1_000_000
         // Every statement finds its rows by an index. A table that is empty most of the time, as the spool is, has
         // statistics that say so; a plan made from them reads the whole table when it is full.
-        let options = "-c statement_timeout=\(timeout) -c enable_seqscan=off"
-        // What the operator's connection string sets comes last and wins.
+        // Where it reads the whole table all the same, it takes that for so dear that it would compile the plan first.
+        // A fence reads the epoch after it waited for the lock, so each statement needs a snapshot of its own.
+        let options =
+            "-c statement_timeout=\(timeout) -c enable_seqscan=off -c jit=off "
+            + "-c default_transaction_isolation=read\\ committed"
+        // What comes later wins. Peers end the connections of an instance by the name, so that is ours to set.
         let settings: [(String, String)] = [
-            ("application_name", configuration.applicationName),
             ("client_encoding", "UTF8"),
             ("options", options),
             ("dbname", configuration.url),
+            ("application_name", configuration.applicationName),
         ]
         let copies = unsafe settings.map { unsafe (name: strdup($0.0), value: strdup($0.1)) }
         defer {
@@ -189,6 +193,7 @@ import NIOCore
         if sqlstate.isEmpty || sqlstate.hasPrefix("08") || ended.contains(sqlstate) {
             return .lost(message)
         }
+        if sqlstate == OwnerLock.fencedState { return .failure(.fenced) }
         if sqlstate.hasPrefix("23") {
             return .failure(.constraint(name: unsafe field(result, "n") ?? "", sqlstate: sqlstate))
         }

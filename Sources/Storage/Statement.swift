@@ -79,5 +79,10 @@ package enum Lane: Sendable, Equatable {
     case read
     /// The writing connection that the key selects: requests with the same key run in the order they were made.
     /// A read that must see an earlier write of the same key may use it, too.
+    ///
+    /// The key is a user's bare JID: where a fence is set (``Database/renewFence(epoch:keeping:)``), the request takes
+    /// effect only while that user is ours.
     case write(String)
+    /// Likewise, in order with what else has the key, but whoever owns the user: for accounts, and for what is no user's.
+    case anyEpoch(String)
 }

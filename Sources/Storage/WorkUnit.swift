@@ -10,8 +10,27 @@ struct WorkUnit: Sendable {
     let weight: Int
     /// Whether it may be sent again after a connection was lost with its outcome unknown.
     let isRepeatable: Bool
+    /// Nil: it may run under any epoch.
+    var claim: OwnerClaim?
     /// How often it was sent on a connection that was then lost.
     var losses = 0
+}
+
+/// A user whose owner we were when a unit was asked for.
+struct OwnerClaim: Sendable, Equatable {
+    let user: String
+    /// The last epoch under which the user was known to be ours.
+    var epoch: UInt64
+}
+
+/// A new epoch, and whose units may go on under it.
+struct Fence: Sendable {
+    let epoch: UInt64
+    let keeps: @Sendable (_ user: String) -> Bool
+
+    static let statement = Statement("fence", isRepeatable: true, "SELECT owner_fence($1)")
+    /// The first step of each group that has a claim.
+    static func request(epoch: UInt64) -> Request { Request(statement, [.int(Int64(clamping: epoch))]) }
 }
 
 /// One trip of a group of units to the server and back: what is sent, and what the answers mean.
@@ -21,12 +40,18 @@ struct WorkUnit: Sendable {
 struct GroupTrip {
     /// One message of the pipeline that has an answer.
     enum Step: Equatable {
-        case prepare(Statement, unit: Int)
+        /// The unit is nil for the statement of the fence.
+        case prepare(Statement, unit: Int?)
+        /// Fails unless the epoch is this one.
+        case fence(epoch: UInt64)
         case run(unit: Int, request: Int)
 
-        var unit: Int {
+        /// Nil for the fence.
+        var unit: Int? {
             switch self {
-            case .prepare(_, let unit), .run(let unit, _): unit
+            case .prepare(_, let unit): unit
+            case .fence: nil
+            case .run(let unit, _): unit
             }
         }
     }
@@ -37,6 +62,8 @@ struct GroupTrip {
         case committed([[StatementResult]])
         /// Nothing is kept. The unit that failed, if it is known, and why.
         case rolledBack(unit: Int?, DatabaseError)
+        /// Nothing is kept, and no unit is to blame: the fence failed, with ``DatabaseError/fenced`` if it did its work.
+        case stopped(DatabaseError)
     }
 
     let units: [WorkUnit]
@@ -45,12 +72,16 @@ struct GroupTrip {
     private(set) var prepared: [String] = []
     private var position = 0
     private var results: [[StatementResult]]
-    private var failure: (unit: Int?, error: DatabaseError)?
+    private var failure: Verdict?
 
-    /// Plans a trip on a connection that knows the given statements.
-    init(_ units: [WorkUnit], known: Set<String>) {
+    /// Plans a trip on a connection that knows the given statements; `epoch` is the one that its fence asks for.
+    init(_ units: [WorkUnit], known: Set<String>, epoch: UInt64? = nil) {
         var known = known
         var steps: [Step] = []
+        if let epoch {
+            if known.insert(Fence.statement.name).inserted { steps.append(.prepare(Fence.statement, unit: nil)) }
+            steps.append(.fence(epoch: epoch))
+        }
         for (index, unit) in units.enumerated() {
             for (number, request) in unit.requests.enumerated() {
                 if known.insert(request.statement.name).inserted {
@@ -68,6 +99,7 @@ struct GroupTrip {
         guard steps.indices.contains(position) else { return }
         switch steps[position] {
         case .prepare(let statement, _): prepared.append(statement.name)
+        case .fence: break
         case .run(let unit, _): results[unit].append(result)
         }
     }
@@ -75,7 +107,12 @@ struct GroupTrip {
     mutating func failureReceived(_ error: DatabaseError) {
         guard failure == nil else { return }
         // A failure after the last step is one of the commit itself: no unit is to blame.
-        failure = (steps.indices.contains(position) ? steps[position].unit : nil, error)
+        guard steps.indices.contains(position) else {
+            failure = .rolledBack(unit: nil, error)
+            return
+        }
+        let unit = steps[position].unit
+        failure = unit == nil ? .stopped(error) : .rolledBack(unit: unit, error)
     }
 
     mutating func endReceived() {
@@ -84,7 +121,6 @@ struct GroupTrip {
 
     /// The sync was answered: the verdict.
     func synced() -> Verdict {
-        if let failure { return .rolledBack(unit: failure.unit, failure.error) }
-        return .committed(results)
+        failure ?? .committed(results)
     }
 }

@@ -152,4 +152,53 @@ import Testing
             return
         }
     }
+
+    // MARK: Fences
+
+    private func claimed(_ numbers: some Sequence<Int>, epoch: UInt64) -> [WorkUnit] {
+        units(numbers).map { unit in
+            var unit = unit
+            unit.claim = OwnerClaim(user: "\(self.numbers([unit])[0])", epoch: epoch)
+            return unit
+        }
+    }
+
+    @Test("A new fence takes out what is older and not ours, and remembers what it let pass")
+    func judgement() {
+        var queue = GroupQueue(maximumUnits: 10, maximumWeight: 10)
+        queue.append(claimed(0..<3, epoch: 1) + units([3]) + claimed([4, 5], epoch: 2))
+        #expect(numbers(queue.judge(by: Fence(epoch: 2) { $0 == "1" })) == [0, 2])
+        #expect(numbers(queue.judge(by: Fence(epoch: 2) { _ in false })) == [])
+        #expect(numbers(queue.judge(by: Fence(epoch: 3) { $0 != "4" })) == [4])
+        let group = queue.nextGroup()
+        #expect(numbers(group) == [1, 3, 5])
+        #expect(group.map { $0.claim?.epoch } == [3, nil, 3])
+    }
+
+    @Test("A fence goes before all, is prepared once, and its failure blames no unit")
+    func fencedTrip() {
+        var trip = GroupTrip(units([0]), known: ["a"], epoch: 7)
+        #expect(
+            trip.steps == [.prepare(Fence.statement, unit: nil), .fence(epoch: 7), .run(unit: 0, request: 0)]
+        )
+        trip.resultReceived(StatementResult(rows: [], affected: 0))
+        trip.endReceived()
+        trip.failureReceived(.fenced)
+        for _ in 0..<2 { trip.endReceived() }
+        guard case .stopped(.fenced) = trip.synced() else {
+            Issue.record("not stopped")
+            return
+        }
+        #expect(trip.prepared == ["fence"])
+        var passed = GroupTrip(units([0]), known: ["a", "fence"], epoch: 7)
+        for affected in [1, 5] {
+            passed.resultReceived(StatementResult(rows: [], affected: affected))
+            passed.endReceived()
+        }
+        guard case .committed(let results) = passed.synced() else {
+            Issue.record("not committed")
+            return
+        }
+        #expect(results.map { $0.map(\.affected) } == [[5]])
+    }
 }

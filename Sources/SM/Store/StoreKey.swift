@@ -5,8 +5,12 @@ import Storage
 import XMPPCore
 
 extension BareJID {
-    /// The lane of all that is stored for this user: reads and writes keep the order in which they were asked for.
+    /// The lane of all that is stored for this user by its owner: reads and writes keep the order in which they were
+    /// asked for, and take effect only while the user is ours.
     var lane: Lane { .write(description) }
+
+    /// The lane of the user's account, in order with the other one, for all instances.
+    var accountLane: Lane { .anyEpoch(description) }
 
     /// The first two parameters of a statement about this user.
     var key: [DatabaseValue] { [.text(local ?? ""), .text(domain)] }

@@ -12,12 +12,14 @@ struct UserRow: Sendable, Equatable {
 }
 
 /// The users and their credentials. Rows hold what was derived of a password, never the password.
+///
+/// Accounts are made, changed and removed by whoever was asked to, not by the owner alone.
 struct UserStore {
     let database: Database
 
     /// Makes a user with its credentials, or gives false if the user exists: then nothing changes.
     func create(_ user: BareJID, credentials: [CredentialRow]) -> EventLoopFuture<Bool> {
-        database.change(.createUser, for: user, credentials.columns).map { $0 > 0 }
+        database.execute(.createUser, user.key + credentials.columns, on: user.accountLane).map { $0 > 0 }
     }
 
     /// Replaces all credentials of a user, or gives false if there is no such user.
@@ -26,16 +28,16 @@ struct UserStore {
             Request(.deleteCredentials, user.key),
             Request(.insertCredentials, user.key + credentials.columns),
         ]
-        return database.transaction(requests, on: user.lane).map { ($0.last?.affected ?? 0) > 0 }
+        return database.transaction(requests, on: user.accountLane).map { ($0.last?.affected ?? 0) > 0 }
     }
 
     /// Removes a user and every row of that user, or gives false if there is no such user.
     func remove(_ user: BareJID) -> EventLoopFuture<Bool> {
-        database.change(.removeUser, for: user).map { $0 > 0 }
+        database.execute(.removeUser, user.key, on: user.accountLane).map { $0 > 0 }
     }
 
     func exists(_ user: BareJID) -> EventLoopFuture<Bool> {
-        database.rows(.userExists, for: user) { $0.bool(0) }.map { $0.first ?? false }
+        database.query(.userExists, user.key, on: user.accountLane).map { $0.first?.bool(0) ?? false }
     }
 
     /// A page of the users of a domain (nil: of all), ordered by domain and local part, after the given one.

@@ -6,7 +6,7 @@ struct Migration: Sendable {
     let sql: String
 
     /// All steps, in order of their versions.
-    static let all: [Migration] = [accounts, rosters, spool, profiles, rosterEpochs]
+    static let all: [Migration] = [accounts, rosters, spool, profiles, rosterEpochs, ownership, sessionRecords]
 }
 
 /// The schema that this program knows.
