@@ -254,7 +254,7 @@ enum WorkerReport: Sendable {
             let isSent =
                 switch step {
                 case .prepare(let statement, _): connection.sendPrepare(statement)
-                case .fence(let epoch): connection.sendQuery(Fence.request(epoch: epoch), encoder: &encoder)
+                case .fence(let epoch): connection.sendQuery(.fence(epoch: epoch), encoder: &encoder)
                 case .run(let unit, let request):
                     connection.sendQuery(trip.units[unit].requests[request], encoder: &encoder)
                 }

@@ -28,9 +28,16 @@ struct Fence: Sendable {
     let epoch: UInt64
     let keeps: @Sendable (_ user: String) -> Bool
 
-    static let statement = Statement("fence", isRepeatable: true, "SELECT owner_fence($1)")
     /// The first step of each group that has a claim.
-    static func request(epoch: UInt64) -> Request { Request(statement, [.int(Int64(clamping: epoch))]) }
+    static let statement = Statement("fence", isRepeatable: true, "SELECT owner_fence($1)")
+}
+
+extension Request {
+    /// Fails with ``DatabaseError/fenced`` unless this is the epoch in PostgreSQL, and keeps it so to the end of the
+    /// transaction: the first request of one that is about many users (on ``Lane/anyEpoch(_:)``).
+    package static func fence(epoch: UInt64) -> Request {
+        Request(Fence.statement, [.int(Int64(clamping: epoch))])
+    }
 }
 
 /// One trip of a group of units to the server and back: what is sent, and what the answers mean.

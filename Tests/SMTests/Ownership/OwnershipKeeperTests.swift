@@ -232,8 +232,10 @@ import Testing
         // As a process that was stopped after it sent half of a group: the lock is held, and nothing follows.
         let url = "\(world.cluster.url(world.name)) application_name='sm-2 one'"
         let stuck = try ChildProcess(["psql", "-XAtq", "-d", url, "-c", "SELECT owner_fence(2), pg_sleep(600)"])
-        while try world.psql("SELECT count(*) FROM pg_locks WHERE mode = 'ShareLock' AND locktype = 'advisory'") == "0"
-        {
+        let locks =
+            "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' "
+            + "AND a.application_name = 'sm-2 one' AND a.datname = current_database()"
+        while try world.psql(locks) == "0" {
             await Task.yield()
         }
         try await second.change { $0.store.isFrozen = true }
