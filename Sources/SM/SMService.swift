@@ -29,6 +29,7 @@ struct SMService: Service {
         let database: Database
         let server: SMServer
         let accounts: Accounts
+        let membership: Membership
     }
 
     static func start(_ context: DaemonContext) async throws -> SMService {
@@ -50,9 +51,8 @@ struct SMService: Service {
         try await context.eventLoop.submit {
             parts.value.database.start()
             parts.value.server.start()
-            let epoch = UInt64(clamping: WallClock.microseconds())
-            parts.value.server.mapChanged(OwnershipMap(epoch: epoch, instances: [parts.value.link.name]))
             parts.value.link.start()
+            parts.value.membership.start()
         }.get()
         try? await gracefulShutdown()
         try await stop()
@@ -73,12 +73,12 @@ struct SMService: Service {
         }
     }
 
-    /// The link ends first, so that nothing more is taken; then what is unacknowledged goes to the database.
+    /// What is in memory only goes to the database and the users to other instances, then everything ends.
     private func stop() async throws {
         context.readiness.unmet("router", reason: "stopping")
         let parts = parts
+        try await context.eventLoop.flatSubmit { parts.value.membership.leave() }.get()
         try await context.eventLoop.flatSubmit { parts.value.link.stop() }.get()
-        _ = try await context.eventLoop.flatSubmit { parts.value.server.shutdown() }.get()
         try await context.eventLoop.flatSubmit { parts.value.database.shutdown() }.get()
     }
 
@@ -94,7 +94,10 @@ struct SMService: Service {
         let section = context.configuration.database
         var database = DatabaseConfiguration(
             url: context.configuration.smDatabase.revealed,
-            applicationName: context.instance.description
+            applicationName: DatabaseConfiguration.applicationName(
+                instance: context.instance.description,
+                incarnation: context.epoch
+            )
         )
         database.readConnections = section.readConnections
         database.writeConnections = section.writeConnections
@@ -138,7 +141,14 @@ struct SMService: Service {
         link.delegate = server
         watch(database, server, context)
         publishCustody(of: server, context)
-        return Parts(link: link, database: database, server: server, accounts: accounts)
+        let membership = Membership(
+            server,
+            main: database,
+            configuration: databaseConfiguration,
+            name: link.name,
+            context: context
+        )
+        return Parts(link: link, database: database, server: server, accounts: accounts, membership: membership)
     }
 
     private static func publishCustody(of server: SMServer, _ context: DaemonContext) {

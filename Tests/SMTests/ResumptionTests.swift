@@ -241,7 +241,7 @@ import XMPPCore
         let bob = TestClient.online(world, "bob@localhost", resume: true)
         chat(ann, "one")
         _ = bob.take()
-        _ = world.server.shutdown()
+        _ = world.server.depart()
         #expect(world.database.spool(bobJID).count == 1)
     }
 

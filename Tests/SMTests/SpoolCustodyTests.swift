@@ -57,7 +57,7 @@ import XMPPCore
     func deletedAtStop() {
         acknowledgeDuringOutage()
         world.database.isAway = false
-        _ = world.server.shutdown()
+        _ = world.server.depart()
         world.loop.run()
         #expect(world.database.spool(bobJID).isEmpty)
     }
@@ -75,7 +75,7 @@ import XMPPCore
         chat(ann, "waiting")
         #expect(world.server.users[bobJID]?.spool.waiting.count == 1)
         world.database.queueLength = 120
-        let stopped = world.server.shutdown()
+        let stopped = world.server.depart()
         var isStopped = false
         stopped.assumeIsolated().whenComplete { _ in isStopped = true }
         for _ in 0..<50 {
@@ -95,7 +95,7 @@ import XMPPCore
         for number in 0..<500 { chat(ann, "\(number)") }
         world.database.isAway = true
         var lost: Int?
-        world.server.shutdown().assumeIsolated().whenSuccess { lost = $0 }
+        world.server.depart().assumeIsolated().whenSuccess { lost = $0 }
         world.loop.advanceTime(by: .seconds(1))
         #expect(lost == 500)
     }
@@ -158,7 +158,7 @@ import XMPPCore
             "<message to='bob@localhost' type='chat'><composing xmlns='http://jabber.org/protocol/chatstates'/></message>"
         )
         chat(ann, "two")
-        _ = world.server.shutdown()
+        _ = world.server.depart()
         world.loop.run()
         #expect(bodies(world.database.spool(bobJID)) == ["two"])
     }

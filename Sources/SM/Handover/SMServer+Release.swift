@@ -25,7 +25,7 @@ extension SMServer {
 
     /// The user's sessions end here without a word: their C2S present them to the new owner. Those that nobody has are
     /// presented by us.
-    private func passOn(_ user: User, under map: OwnershipMap) {
+    func passOn(_ user: User, under map: OwnershipMap) {
         user.isMoved = true
         users.remove(user.jid)
         let owner = map.owner(of: user.jid)

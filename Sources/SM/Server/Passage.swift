@@ -27,6 +27,7 @@ final class Passage {
     private let isCountedAtOrigin: Bool
     private var holders = 1
     private var isInCustody = false
+    private var isAbandoned = false
     private weak let server: SMServer?
     private var parsed: [Element]?
 
@@ -98,6 +99,11 @@ final class Passage {
         release()
     }
 
+    /// Its sender sends it again, to another SM: it is not settled here.
+    func abandon() {
+        isAbandoned = true
+    }
+
     /// Keeps the stanza unsettled until the matching `release()`.
     func hold() {
         holders += 1
@@ -105,6 +111,6 @@ final class Passage {
 
     func release() {
         holders -= 1
-        if holders == 0 { server?.settled(self) }
+        if holders == 0, !isAbandoned { server?.settled(self) }
     }
 }

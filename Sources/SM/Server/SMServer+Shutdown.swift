@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import ComponentLink
 import Config
 import Daemon
 import DequeModule
@@ -10,13 +11,27 @@ import XMPPCore
 
 /// The end of the process: what is in memory only goes to the database.
 extension SMServer {
-    /// The process stops, its link has ended: what no client acknowledged and no row holds is written, and rows that
-    /// are acknowledged are deleted. Contacts are told nothing.
+    /// The process stops, and is no owner any more: what no client acknowledged and no row holds is written, rows that
+    /// are acknowledged are deleted, and sessions without connection go to those who own their users next. Contacts are
+    /// told nothing.
     ///
-    /// - Returns: how many messages could not be written.
-    func shutdown() -> EventLoopFuture<Int> {
+    /// - Returns: the epoch under which others own the users.
+    func depart() -> EventLoopFuture<UInt64> {
         stop()
-        return write(lastWrites(of: users.all))
+        let epoch = map.epoch + 1
+        map = OwnershipMap(epoch: epoch, instances: map.instances.filter { $0 != link.instanceName })
+        takeover = nil
+        // Not to the edges: the others do it when it is so.
+        for instance in instances.keys where instance.isOwner { tellMap(to: instance) }
+        let leaving = Array(users.all)
+        for user in leaving { passOn(user, under: map) }
+        return write(lastWrites(of: leaving)).map { _ in epoch }
+    }
+
+    func tellReleased(under epoch: UInt64) {
+        for instance in instances.keys where instance.isOwner {
+            link.send(SessionMessage(.handover(.released(epoch: epoch))), to: instance)
+        }
     }
 
     /// What there is to write of users who are given up.

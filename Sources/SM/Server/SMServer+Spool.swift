@@ -5,6 +5,7 @@ import Daemon
 import DequeModule
 import Logging
 import NIOCore
+import Storage
 import XMPPCore
 
 /// To and from the spool (XEP-0160): messages for those who are away.
@@ -38,10 +39,16 @@ extension SMServer {
                     StanzaError(.resourceConstraint, type: .wait, text: "too many messages wait")
                 )
             case .success(.noSuchUser): self.replyError(to: passage, .serviceUnavailable)
+            case .failure(DatabaseError.fenced): self.routeAgain(passage)
             case .failure: self.replyError(to: passage, .databaseAway)
             }
             passage.release()
         }
+    }
+
+    /// The user is another SM's by now.
+    private func routeAgain(_ passage: Passage) {
+        if passage.origin != nil { passage.abandon() } else { routeLocally(passage) }
     }
 
     /// A message that was accepted already and lost its session: it is kept whatever the quota, in memory while the

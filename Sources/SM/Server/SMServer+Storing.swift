@@ -20,6 +20,7 @@ extension SMServer {
         future.assumeIsolated().whenComplete { result in
             switch result {
             case .success(let value): completion(value)
+            case .failure(DatabaseError.fenced): passage.abandon()
             case .failure(let error): self.replyError(to: passage, Self.stanzaError(for: error))
             }
             passage.release()

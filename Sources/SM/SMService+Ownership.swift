@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import Daemon
+import Logging
+import NIOCore
+import Storage
+
+/// What makes the process one of those that share the users: the keeper of the map, and what follows from each new map.
+final class Membership {
+    let keeper: OwnershipKeeper
+    private let database: Database
+    private let server: SMServer
+    private let main: Database
+    private let me: String
+
+    /// - Parameters:
+    ///   - server: the server that owns users.
+    ///   - main: its database, whose writes are fenced.
+    ///   - configuration: for the keeper's own connections.
+    init(
+        _ server: SMServer,
+        main: Database,
+        configuration: DatabaseConfiguration,
+        name: String,
+        context: DaemonContext
+    ) {
+        self.server = server
+        self.main = main
+        me = name
+        database = Database(
+            configuration: OwnershipStore.configuration(configuration),
+            eventLoop: context.eventLoop,
+            logger: context.logger
+        )
+        keeper = OwnershipKeeper(
+            instance: name,
+            incarnation: context.epoch,
+            application: configuration.applicationName,
+            store: OwnershipStore(database: database),
+            eventLoop: context.eventLoop,
+            logger: context.logger
+        )
+        connect()
+    }
+
+    private func connect() {
+        keeper.onChange = { [unowned self] map in
+            let me = self.me
+            main.renewFence(epoch: map.epoch) { map.owner(of: $0.utf8) == me }
+            server.mapChanged(map)
+        }
+        keeper.onEvicted = { [unowned self] in
+            server.evicted()
+            join()
+        }
+        main.onFenced { [unowned self] in keeper.look() }
+        server.whenMapIsOld = { [unowned self] in keeper.look() }
+    }
+
+    func start() {
+        database.start()
+        join()
+    }
+
+    private func join() {
+        keeper.join().assumeIsolated().whenFailure { _ in }
+    }
+
+    /// Gives everything up in order: what is in memory only is written, then the map is changed, then the new owners are
+    /// told that they need not wait.
+    func leave() -> EventLoopFuture<Void> {
+        let loop = database.eventLoop
+        let left = server.depart().assumeIsolated().flatMap { epoch -> EventLoopFuture<UInt64> in
+            self.keeper.leave().map { epoch }
+        }.nonisolated()
+        return left.assumeIsolated().map { self.server.tellReleased(under: $0) }.nonisolated()
+            .flatMapError { _ in loop.makeSucceededVoidFuture() }
+            .assumeIsolated().flatMap { self.database.shutdown() }.nonisolated()
+    }
+}
