@@ -80,7 +80,10 @@ let package = Package(
         library("Daemon", ["Config", nioCore, nioPosix, nioHTTP1, logging, lifecycle, unixSignals]),
 
         // L4: both ends of a component link.
-        library("ComponentLink", ["XML", "XMPPCore", "XMPPStream", "SASL", nioCore, nioPosix, logging, collections]),
+        library(
+            "ComponentLink",
+            ["XML", "XMPPCore", "XMPPStream", "SASL", "Config", "Daemon", nioCore, nioPosix, logging, collections]
+        ),
 
         // L5: the processes and the tools.
         executable(

@@ -39,15 +39,7 @@ final class C2SRuntime {
         )
         self.database = database
         let reader = CredentialReader(database)
-        let address = configuration.router.listen
-        let identity = ComponentLinkStateMachine.Configuration(
-            name: context.instance.routerName,
-            secret: secrets.link.revealed,
-            declaration: LinkDeclaration(epoch: context.epoch)
-        )
-        var settings = InstanceLink.Configuration(host: address.host, port: address.port, identity: identity)
-        settings.elementBytes = configuration.router.limits.internalStanzaBytes
-        let link = InstanceLink(settings, eventLoop: eventLoop, logger: context.logger)
+        let link = InstanceLink(context, secret: secrets.link)
         self.link = link
         let threadPool = context.threadPool
         let metrics = C2SMetrics(context.metrics)
@@ -123,6 +115,7 @@ final class C2SRuntime {
     /// SIGHUP: everything but what `JackdawConfiguration.renewed` keeps.
     private func reload(_ configuration: JackdawConfiguration) {
         hub.reload(C2SConfiguration(configuration))
+        link.reload(configuration)
         startCertificateClock(every: configuration.tls.reloadInterval)
         do {
             hub.tlsContexts = [

@@ -4,7 +4,7 @@ import NIOCore
 import XML
 import XMPPCore
 
-/// One connection of an `InstanceLink`: reads the stream, runs the machine's actions, writes once per burst.
+/// One connection of a `RouterConnection`: reads the stream, runs the machine's actions, writes once per burst.
 final class ComponentLinkHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -12,7 +12,7 @@ final class ComponentLinkHandler: ChannelInboundHandler {
     /// How long the router may take to end a stream that we ended.
     private static let closeTimeout = TimeAmount.seconds(2)
 
-    private let link: InstanceLink
+    private let connection: RouterConnection
     private let attempt: Int
     private let configuration: InstanceLink.Configuration
     private var machine: ComponentLinkStateMachine
@@ -29,17 +29,17 @@ final class ComponentLinkHandler: ChannelInboundHandler {
     private var silentIntervals = 0
     private var timer: Scheduled<Void>?
 
-    init(link: InstanceLink, attempt: Int) {
-        self.link = link
+    init(connection: RouterConnection, attempt: Int) {
+        self.connection = connection
         self.attempt = attempt
-        self.configuration = link.configuration
-        self.out = LinkOutput(bound: link.configuration.queueBytes)
-        self.machine = ComponentLinkStateMachine(link.configuration.identity)
+        self.configuration = connection.configuration
+        self.out = LinkOutput(bound: connection.configuration.queueBytes)
+        self.machine = ComponentLinkStateMachine(connection.configuration.identity)
         self.reader = StreamReader(
             trust: .internalLink,
             contentNamespaces: [Namespace.component],
             // The router adds an attribute to a wrapper that comes back.
-            limits: StreamReader.Limits(stanzaBytes: link.configuration.elementBytes + 1_024)
+            limits: StreamReader.Limits(stanzaBytes: connection.configuration.elementBytes + 1_024)
         )
     }
 
@@ -125,7 +125,7 @@ final class ComponentLinkHandler: ChannelInboundHandler {
     }
 
     private func begin(_ context: ChannelHandlerContext) {
-        guard self.link.connectionBegan(self, attempt: self.attempt) else {
+        guard self.connection.began(self, attempt: self.attempt) else {
             self.failure = .stopped
             return context.close(promise: nil)
         }
@@ -141,7 +141,7 @@ final class ComponentLinkHandler: ChannelInboundHandler {
         self.silentIntervals = 0
         if !self.isReading {
             self.isReading = true
-            self.link.delegate?.linkReadBegan(self.link)
+            self.connection.readBegan()
         }
         self.reader.receive(self.unwrapInboundIn(data))
         do {
@@ -166,8 +166,7 @@ final class ComponentLinkHandler: ChannelInboundHandler {
     /// What a burst led to is written at its end, without a turn of the loop between.
     private func endReading() {
         guard self.isReading else { return }
-        self.link.delegate?.linkReadComplete(self.link)
-        self.link.channelBurstEnded()
+        self.connection.readComplete()
         self.isReading = false
         self.flush()
     }
@@ -178,7 +177,7 @@ final class ComponentLinkHandler: ChannelInboundHandler {
         self.timer = nil
         let failure = self.failure ?? .closed
         self.failure = failure
-        self.link.connectionEnded(self, failure, wasUp: self.wasUp)
+        self.connection.ended(self, failure, wasUp: self.wasUp)
         context.fireChannelInactive()
     }
 
@@ -197,9 +196,9 @@ final class ComponentLinkHandler: ChannelInboundHandler {
         case .linkUp:
             self.wasUp = true
             self.restartKeepAlive()
-            self.link.handle(action)
+            self.connection.handle(action)
         case .instanceAvailable, .instanceUnavailable, .instancesComplete, .deliverRoute, .deliverStanza, .ignore:
-            self.link.handle(action)
+            self.connection.handle(action)
         }
     }
 

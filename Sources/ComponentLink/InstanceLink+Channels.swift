@@ -9,7 +9,8 @@ import XMPPCore
 /// was said to, or that said it.
 ///
 /// The delegate sees instances, not ways: one that is away for a moment stays available; one whose channel begins anew is
-/// unavailable, and available again if it is there. Confined to the link's event loop.
+/// unavailable, and available again if it is there. The links to the routers are the channels' ways, by their numbers.
+/// Confined to the link's event loop.
 extension InstanceLink {
     /// How often channels that wait are looked at.
     private static let tickInterval = TimeAmount.milliseconds(100)
@@ -34,9 +35,7 @@ extension InstanceLink {
             limits: self.configuration.channel
         )
         self.channels[instance] = channel
-        if self.isUp, let there = self.instances[instance] {
-            self.run(channel.machine.pathUp(epoch: there.epoch, now: self.now), on: channel)
-        }
+        if let seen = self.sightings[instance] { self.tell(channel, of: seen, formerWays: []) }
         return channel
     }
 
@@ -58,12 +57,22 @@ extension InstanceLink {
 
     /// Sends what is to be sent, as far as the link takes it; the rest follows by and by.
     private func pump(_ channel: PeerChannel) {
-        while self.isUp, self.queuedBytes < self.configuration.queueBytes / 2, let next = channel.machine.next() {
-            _ = self.write {
-                next.message.head.write(next.message, pair: channel.attribute, number: next.number, to: &$0)
+        if channel.machine.isConfirmed, let connection = self.connection(of: channel) {
+            let limit = self.configuration.queueBytes / 2
+            while connection.isUp, connection.queuedBytes < limit, let next = channel.machine.next() {
+                _ = connection.write {
+                    next.message.head.write(next.message, pair: channel.attribute, number: next.number, to: &$0)
+                }
             }
         }
         self.count(channel)
+    }
+
+    /// The link over which the channel speaks.
+    private func connection(of channel: PeerChannel) -> RouterConnection? {
+        let way = channel.machine.way
+        if channel.connection?.id != way { channel.connection = self.connections.first { $0.id == way } }
+        return channel.connection
     }
 
     private func count(_ channel: PeerChannel) {
@@ -72,26 +81,26 @@ extension InstanceLink {
         channel.countedBytes = bytes
     }
 
-    private func say(_ word: ChannelWord, to channel: PeerChannel, pair: [UInt8]) {
-        guard self.isUp else { return }
-        _ = self.write { word.write(with: channel.head, pair: pair, into: &$0) }
+    private func say(_ word: ChannelWord, to channel: PeerChannel, pair: [UInt8], over connection: RouterConnection?) {
+        _ = connection?.write { word.write(with: channel.head, pair: pair, into: &$0) }
     }
 
     // MARK: Receiving
 
     /// A wrapper of a channel came; true: it is a message, the next one.
-    func takes(_ route: RouteFrame) -> Bool {
+    func takes(_ route: RouteFrame, over connection: RouterConnection) -> Bool {
         // What came back is sent again when there is a way.
         guard !route.isUnreachable else { return false }
         guard let sequence = route.sequence else {
-            self.hears(route)
+            self.hears(route, over: connection)
             return false
         }
         guard let channel = self.channel(of: route), route.isOfChannel(channel.incoming) else { return false }
         switch channel.machine.received(sequence, bytes: route.bytes.readableBytes, now: self.now) {
         case .dropped: return false
         case .gap(let sync):
-            self.say(.sync(sync), to: channel, pair: [])
+            self.say(.sync(sync), to: channel, pair: [], over: self.connection(of: channel))
+            self.scheduleTick()
             return false
         case .taken:
             if !channel.isTouched {
@@ -110,13 +119,13 @@ extension InstanceLink {
     }
 
     /// The channel's own words.
-    private func hears(_ route: RouteFrame) {
+    private func hears(_ route: RouteFrame, over connection: RouterConnection) {
         do throws(LinkFault) {
             guard let inner = route.inner(), inner.namespace == Namespace.channel else { throw .noPayload }
             switch try ChannelWord(inner) {
             case .sync(let sync):
                 let channel = self.channel(to: route.from)
-                self.run(channel.machine.received(sync, now: self.now), on: channel)
+                self.follow(channel) { $0.received(sync, over: connection.id, now: self.now) }
             case .acknowledged(let number):
                 guard let channel = self.channel(of: route), route.isOfChannel(channel.outgoing) else { return }
                 channel.machine.acknowledged(number, now: self.now)
@@ -141,17 +150,59 @@ extension InstanceLink {
 
     private func acknowledge(_ channel: PeerChannel) {
         guard let number = channel.machine.burstEnded(now: self.now) else { return }
-        self.say(.acknowledged(number), to: channel, pair: channel.incoming)
+        let connection = self.connection(of: channel)
+        self.say(.acknowledged(number), to: channel, pair: channel.incoming, over: connection)
     }
 
     // MARK: Ways
 
-    /// The router announced an instance or a component.
-    func wayFound(to instance: LinkInstance) {
-        if instance.kind == .internal, let channel = self.channels[instance.name] {
-            self.run(channel.machine.pathUp(epoch: instance.epoch, now: self.now), on: channel)
+    /// A router told something of a name.
+    func see(_ name: String, _ change: (inout Sightings) -> Void) {
+        var seen = self.sightings[name] ?? Sightings()
+        let formerWays = seen.ways
+        change(&seen)
+        self.sightings[name] = seen.isEmpty ? nil : seen
+        if let channel = self.channels[name] { self.tell(channel, of: seen, formerWays: formerWays) }
+        if let instance = seen.current {
+            self.announce(instance)
+        } else if self.channels[name]?.machine.isUnused != false {
+            self.forget(name)
+        } else {
+            self.scheduleTick()
         }
-        self.announce(instance)
+    }
+
+    /// Tells a channel which ways there are now.
+    private func tell(_ channel: PeerChannel, of seen: Sightings, formerWays: [Int]) {
+        let ways = seen.ways
+        if let instance = seen.current, instance.kind == .internal {
+            for way in ways {
+                self.follow(channel) { $0.pathUp(way, epoch: instance.epoch, now: self.now) }
+            }
+        }
+        for way in formerWays where !ways.contains(way) {
+            self.follow(channel) { $0.pathDown(way, now: self.now) }
+        }
+    }
+
+    /// Has the channel decide, and does what it decided; where it left a way, the link is not trusted until it is heard.
+    private func follow(
+        _ channel: PeerChannel,
+        _ body: (inout ReliableChannel<ChannelMessage>) -> [ReliableChannel<ChannelMessage>.Action]
+    ) {
+        let wasConfirmed = channel.machine.isConfirmed
+        let before = self.connection(of: channel)
+        let actions = body(&channel.machine)
+        let after = self.connection(of: channel)
+        if let before, let after, before !== after, channel.machine.isConfirmed || wasConfirmed {
+            self.switches += 1
+            if self.sightings[channel.name]?.ways.contains(before.id) == true { before.isSuspect = before.isUp }
+            self.logger.info(
+                "channel goes on over another router",
+                metadata: ["peer": "\(channel.name)", "router": "\(after.address)"]
+            )
+        }
+        self.run(actions, on: channel)
     }
 
     private func announce(_ instance: LinkInstance) {
@@ -159,19 +210,9 @@ extension InstanceLink {
         self.delegate?.link(self, instanceAvailable: instance)
     }
 
-    /// The router says that it is gone, or we are cut off from it.
-    func wayLost(to name: String) {
-        if let channel = self.channels[name], !channel.machine.isUnused {
-            channel.machine.pathDown(now: self.now)
-            return self.scheduleTick()
-        }
-        self.channels[name]?.machine.pathDown(now: self.now)
-        self.forget(name)
-    }
-
-    /// The link is down.
-    func waysLost() {
-        for name in Array(self.known.keys) { self.wayLost(to: name) }
+    /// The link to a router is down.
+    func waysLost(over connection: RouterConnection) {
+        for name in Array(self.sightings.keys) { self.see(name) { $0.lost(connection.id) } }
     }
 
     private func forget(_ name: String) {
@@ -182,12 +223,13 @@ extension InstanceLink {
     private func run(_ actions: [ReliableChannel<ChannelMessage>.Action], on channel: PeerChannel) {
         for action in actions {
             switch action {
-            case .sync(let sync):
-                self.say(.sync(sync), to: channel, pair: [])
+            case .sync(let sync, let way):
+                let connection = self.connections.first { $0.id == way }
+                self.say(.sync(sync), to: channel, pair: [], over: connection)
             case .restarted(let lost):
                 self.logger.info("channel begins anew", metadata: ["peer": "\(channel.name)", "lost": "\(lost.count)"])
                 self.forget(channel.name)
-                if let instance = self.instances[channel.name] { self.announce(instance) }
+                if let instance = self.sightings[channel.name]?.current { self.announce(instance) }
             }
         }
         self.pump(channel)
@@ -206,7 +248,10 @@ extension InstanceLink {
             let late = (NIODeadline.now() - due).nanoseconds / 1_000_000
             for channel in Array(self.channels.values) {
                 channel.machine.stoodStill(late)
-                self.run(channel.machine.tick(now: self.now), on: channel)
+                let changes = channel.machine.pairChanges
+                self.follow(channel) { $0.tick(now: self.now) }
+                // One that gives no answer may be gone, and a router that stood still tell of it.
+                if channel.machine.pairChanges != changes { self.see(channel.name) { $0.doubt() } }
                 self.acknowledge(channel)
             }
             self.scheduleTick()

@@ -2,30 +2,28 @@
 
 package import Logging
 package import NIOCore
-import NIOPosix
 import XML
 package import XMPPCore
 
-/// An instance's link to the router: connects, declares, and connects again whenever it is lost.
+/// An instance's links to the routers: connects to each, declares, and connects again whenever one is lost.
 ///
-/// Everything is called on its event loop, and its delegate is called there. What is sent is collected and written
-/// once per turn of the loop. When more than `queueBytes` wait for the router, the link is reset; an element that the
-/// router would end the link for is refused.
+/// To its delegate all of them are one link: it is up while one of them is, and an instance is there while it can be
+/// reached through any of them. Everything is called on its event loop, and its delegate is called there. What is sent
+/// is collected and written once per turn of the loop. When more than `queueBytes` wait for a router, the link to it is
+/// reset; an element that the router would end the link for is refused.
 ///
 /// What is said about sessions goes through a reliable channel for each instance (`InstanceLink+Channels.swift`), so it
-/// outlives the link: it arrives once and in order, or the other instance is told to be gone. Plain stanzas, and what is
-/// said to those without a channel, are refused (`false`) while the link is down, and lost if it breaks before they are
-/// written.
+/// outlives the links: it arrives once and in order, or the other instance is told to be gone. Plain stanzas, and what is
+/// said to those without a channel, go over one link, to the router where the receiver is bound; they are refused
+/// (`false`) while no link is up, and lost if theirs breaks before they are written.
 package final class InstanceLink {
-    /// Where the router is and what bounds the link.
+    /// Where the routers are and what bounds the links.
     package struct Configuration: Sendable {
-        /// The router's host.
-        package var host: String
-        /// The router's port.
-        package var port: Int
+        /// Where the routers are, each once.
+        package var routers: [RouterAddress]
         /// Name, secret and declaration.
         package var identity: ComponentLinkStateMachine.Configuration
-        /// Bytes that may wait to be written.
+        /// Bytes that may wait to be written to one router.
         package var queueBytes = 16 << 20
         /// Bytes of one element, in both directions: the router's `internal_stanza_bytes`. The queue has room for a few.
         package var elementBytes = 4 << 20 {
@@ -41,9 +39,8 @@ package final class InstanceLink {
         package var channel = ChannelLimits()
 
         /// Makes a configuration with the default bounds.
-        package init(host: String, port: Int, identity: ComponentLinkStateMachine.Configuration) {
-            self.host = host
-            self.port = port
+        package init(routers: [RouterAddress], identity: ComponentLinkStateMachine.Configuration) {
+            self.routers = routers
             self.identity = identity
         }
     }
@@ -54,8 +51,8 @@ package final class InstanceLink {
     package var responder: AdminResponder?
     /// Told of everything that happens.
     package weak var delegate: (any InstanceLinkDelegate)?
-    /// The instances and components that are bound, by name; empty while the link is down.
-    package private(set) var instances: [String: LinkInstance] = [:]
+    /// What the routers say of each name that is bound.
+    var sightings: [String: Sightings] = [:]
     /// Those that the delegate takes for bound.
     var known: [String: LinkInstance] = [:]
     /// The channels, by the name of the other instance, once something was said.
@@ -67,64 +64,101 @@ package final class InstanceLink {
     var isTickScheduled = false
     /// Bytes that other instances have not acknowledged.
     package internal(set) var keptBytes = 0
+    /// How often a channel went on over another router, for a metric.
+    package internal(set) var switches = 0
 
     /// The addresses of stanzas that came lately.
-    private let jids = JIDCache()
+    let jids = JIDCache()
     let configuration: Configuration
     let logger: Logger
-    private var backoff: ReconnectBackoff
-    private var connection: ComponentLinkHandler?
-    /// The number of the try to connect: each try and each stop raises it, and what an older one brings is refused.
-    private(set) var attempt = 0
-    private var reconnect: Scheduled<Void>?
+    /// The links, in the order of the configuration.
+    private(set) var connections: [RouterConnection] = []
+    private var nextConnection = 0
     private(set) var isStopped = true
-    private var stopPromise: EventLoopPromise<Void>?
+    /// Where plain stanzas go that are bound at no router in particular.
+    private var plainConnection: RouterConnection?
+    /// Whether the delegate was told that all bound instances have been told, since a link came up.
+    var isCompleteTold = false
 
-    /// Makes a link; `start` connects it.
+    /// Makes the links; `start` connects them.
     package init(_ configuration: Configuration, eventLoop: any EventLoop, logger: Logger) {
         self.configuration = configuration
         self.eventLoop = eventLoop
         self.logger = logger
-        self.backoff = configuration.backoff
+        self.connections = configuration.routers.map { self.makeConnection(to: $0) }
+    }
+
+    private func makeConnection(to address: RouterAddress) -> RouterConnection {
+        self.nextConnection += 1
+        return RouterConnection(
+            id: self.nextConnection,
+            to: address,
+            self.configuration,
+            eventLoop: self.eventLoop,
+            logger: self.logger,
+            owner: self
+        )
     }
 
     /// The instance's own name.
     package var name: String { self.configuration.identity.name }
 
     /// Whether what is sent now travels.
-    package var isUp: Bool { self.connection?.isUp ?? false }
+    package var isUp: Bool { self.connections.contains(where: \.isUp) }
 
-    /// Bytes that wait to be written, for a metric.
-    package var queuedBytes: Int { self.connection?.queuedBytes ?? 0 }
+    /// The links that are up, for a metric.
+    package var linksUp: Int { self.connections.count(where: \.isUp) }
 
-    /// The instance that serves `name`, by its own name or by declaration.
+    /// Bytes that wait to be written, for a metric, and for those who send no faster than that: of the link for which
+    /// most wait, but for one that the channels have left.
+    package var queuedBytes: Int {
+        var most = 0
+        for connection in self.connections where !connection.isSuspect { most = max(most, connection.queuedBytes) }
+        return most
+    }
+
+    /// The instances and components that are bound, by name; empty while no link is up.
+    package var instances: [String: LinkInstance] { self.sightings.compactMapValues(\.current) }
+
+    /// The first instance, by name, that serves `name`, by its own name or by declaration.
     package func instance(serving name: String) -> LinkInstance? {
-        if let instance = self.instances[name] { return instance }
-        return self.instances.values.first { $0.names.contains(name) }
+        self.instances(serving: name).first
+    }
+
+    /// The instances that serve `name`, in the order of their names.
+    package func instances(serving name: String) -> [LinkInstance] {
+        if let instance = self.sightings[name]?.current { return [instance] }
+        return self.sightings.values.compactMap(\.current).filter { $0.names.contains(name) }.sorted {
+            $0.name < $1.name
+        }
     }
 
     /// Connects, and keeps connecting until `stop`.
     package func start() {
         self.eventLoop.preconditionInEventLoop()
-        guard self.isStopped else { return }
         self.isStopped = false
-        // One that was stopped and has not ended yet is followed by the next when it has.
-        if self.connection == nil { self.connect() }
+        for connection in self.connections { connection.start() }
     }
 
-    /// Ends the stream cleanly and does not connect again; done when the connection is closed.
+    /// Ends the streams cleanly and does not connect again; done when the connections are closed.
     ///
     /// It holds at any moment: a connection that is still being made is closed before it says anything.
     package func stop() -> EventLoopFuture<Void> {
         self.isStopped = true
-        self.attempt += 1
-        self.reconnect?.cancel()
-        self.reconnect = nil
-        guard let connection = self.connection else { return self.eventLoop.makeSucceededVoidFuture() }
-        let promise = self.stopPromise ?? self.eventLoop.makePromise(of: Void.self)
-        self.stopPromise = promise
-        connection.stop()
-        return promise.futureResult
+        return EventLoopFuture.andAllComplete(self.connections.map { $0.stop() }, on: self.eventLoop)
+    }
+
+    /// Links to these routers from now on: to new ones at once, and no longer to those that are not among them.
+    package func setRouters(_ addresses: [RouterAddress]) {
+        let former = self.connections
+        self.connections = addresses.map { address in
+            former.first { $0.address == address } ?? self.makeConnection(to: address)
+        }
+        for connection in former where !addresses.contains(connection.address) {
+            self.logger.notice("links to this router no longer", metadata: ["router": "\(connection.address)"])
+            self.left(connection)
+        }
+        if !self.isStopped { self.start() }
     }
 
     /// Sends a wrapper to an instance through its channel; false for what is longer than `elementBytes`.
@@ -151,10 +185,10 @@ package final class InstanceLink {
         self.send(message, through: self.channel(to: message.head.to))
     }
 
-    /// Sends a stanza by the domain of its `to`; false while the link is down.
+    /// Sends a stanza by the domain of its `to`; false while no link is up.
     @discardableResult
     package func send(_ stanza: Stanza) -> Bool {
-        self.write { stanza.write(to: &$0) }
+        self.connection(forDomain: stanza.to?.domain)?.write { stanza.write(to: &$0) } ?? false
     }
 
     /// Sends a request to an instance: in order with what else is said to it, if it has a channel; else false while the
@@ -174,145 +208,35 @@ package final class InstanceLink {
         if let channel = self.channels[instance] {
             return self.send(content.message(with: channel.head), through: channel)
         }
-        return self.write { content.write(with: RouteHead(from: self.name, to: instance), into: &$0) }
+        return self.sendPlain(content, to: instance, over: self.connection(to: instance))
     }
 
-    func write(_ body: (inout ByteBuffer) -> Void) -> Bool {
-        guard let connection = self.connection, connection.isUp else { return false }
-        guard connection.write(body) else {
-            self.logger.error("an element is too long for the link", metadata: ["peer": "\(self.name)"])
-            return false
-        }
-        return true
+    func sendPlain(_ content: some WrapperContent, to instance: String, over connection: RouterConnection?) -> Bool {
+        connection?.write { content.write(with: RouteHead(from: self.name, to: instance), into: &$0) } ?? false
     }
 
-    private func connect() {
-        let configuration = self.configuration
-        self.attempt += 1
-        let attempt = self.attempt
-        let bound = NIOLoopBound(self, eventLoop: self.eventLoop)
-        let bootstrap = ClientBootstrap(group: self.eventLoop)
-            .connectTimeout(configuration.connectTimeout)
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    // A host may have several addresses: each that is tried has a channel of its own.
-                    let handler = ComponentLinkHandler(link: bound.value, attempt: attempt)
-                    try channel.pipeline.syncOperations.addHandler(handler)
-                }
-            }
-        bootstrap.connect(host: configuration.host, port: configuration.port).assumeIsolated().whenFailure { error in
-            guard attempt == self.attempt else { return }
-            self.ended(.unreachable("\(error)"), wasUp: false)
-        }
+    // MARK: Which link
+
+    /// The link over which the instance is reached, if it is; else any, whose router sends back what it cannot place.
+    private func connection(to instance: String) -> RouterConnection? {
+        // A router answers for itself at once; others may know it as well.
+        if let own = self.connections.first(where: { $0.isUp && $0.routerName == instance }) { return own }
+        let ways = self.sightings[instance]?.ways ?? []
+        let there = self.connections.filter { $0.isUp && ways.contains($0.id) }
+        return there.first { !$0.isSuspect } ?? there.first ?? self.plain
     }
 
-    /// A connection is there; false if it is not wanted any more.
-    func connectionBegan(_ handler: ComponentLinkHandler, attempt: Int) -> Bool {
-        guard attempt == self.attempt, self.connection == nil else { return false }
-        self.connection = handler
-        return true
+    /// An external component is bound at one router. Whoever else has a domain is bound at all of them: it is reached over
+    /// one link as long as that is there, so that order is kept.
+    private func connection(forDomain domain: String?) -> RouterConnection? {
+        guard let domain, let seen = self.sightings[domain], seen.current?.kind == .external else { return self.plain }
+        return self.connections.first { $0.isUp && seen.ways.contains($0.id) } ?? self.plain
     }
 
-    /// The handler's report of its end.
-    func connectionEnded(_ handler: ComponentLinkHandler, _ failure: LinkFailure, wasUp: Bool) {
-        guard self.connection === handler else { return }
-        self.ended(failure, wasUp: wasUp)
-    }
-
-    private func ended(_ failure: LinkFailure, wasUp: Bool) {
-        self.connection = nil
-        self.instances = [:]
-        self.waysLost()
-        let metadata: Logger.Metadata = ["peer": "\(self.name)", "reason": "\(failure)"]
-        if self.isStopped {
-            self.logger.info("link to the router ended", metadata: metadata)
-        } else {
-            self.logger.warning("link to the router is down", metadata: metadata)
-            self.scheduleReconnect()
-        }
-        if wasUp {
-            self.delegate?.link(self, down: self.isStopped ? .stopped : failure)
-        } else {
-            self.delegate?.link(self, notUp: failure)
-        }
-        self.stopPromise?.succeed()
-        self.stopPromise = nil
-    }
-
-    private func scheduleReconnect() {
-        guard self.reconnect == nil else { return }
-        let delay = self.backoff.next(random: Double.random(in: 0...1))
-        let wait = TimeAmount(delay)
-        self.reconnect = self.eventLoop.assumeIsolated().scheduleTask(in: wait) {
-            self.reconnect = nil
-            guard !self.isStopped else { return }
-            self.connect()
-        }
-    }
-}
-
-extension InstanceLink {
-    /// Carries out what the machine decided about the link's contents; the handler does the rest.
-    func handle(_ action: ComponentLinkStateMachine.Action) {
-        switch action {
-        case .linkUp:
-            self.backoff.reset()
-            self.logger.info("link to the router is up", metadata: ["peer": "\(self.name)"])
-            self.delegate?.linkUp(self)
-        case .instanceAvailable(let instance):
-            self.instances[instance.name] = instance
-            self.wayFound(to: instance)
-        case .instanceUnavailable(let instance):
-            self.instances[instance.name] = nil
-            self.wayLost(to: instance.name)
-        case .instancesComplete:
-            self.delegate?.linkInstancesComplete(self)
-        case .deliverRoute(let route):
-            self.deliver(route)
-        case .deliverStanza(let element):
-            do {
-                self.delegate?.link(self, received: try Stanza(element))
-            } catch {
-                self.logger.warning("dropped a stanza", metadata: ["reason": "\(error)"])
-            }
-        case .ignore(let fault):
-            self.logger.warning("dropped an element of the link", metadata: ["reason": "\(fault)"])
-        case .nothing, .send, .reset:
-            break
-        }
-    }
-
-    private func deliver(_ route: RouteFrame) {
-        if route.isOfChannel, !self.takes(route) { return }
-        if !route.isUnreachable, let delegate, delegate.link(self, takes: route) { return }
-        do throws(LinkFault) {
-            if let message = try SessionMessage(route, jids: self.jids) {
-                self.delegate?.link(self, received: message, from: route.from)
-            } else {
-                try self.deliverAdmin(route)
-            }
-        } catch {
-            self.handle(.ignore(error))
-        }
-    }
-
-    private func deliverAdmin(_ route: RouteFrame) throws(LinkFault) {
-        guard let inner = route.inner() else { throw .noPayload }
-        if inner.name == "response" {
-            guard !route.isUnreachable else { return }
-            self.delegate?.link(self, received: try AdminResponse(inner), from: route.from)
-            return
-        }
-        let request = try AdminRequest(inner)
-        if route.isUnreachable {
-            self.delegate?.link(self, returned: request, to: route.to)
-            return
-        }
-        self.responder?.respond(to: request).assumeIsolated().whenSuccess { response in
-            guard !self.send(response, to: route.from), self.isUp else { return }
-            let failure = AdminResponse.Failure("resource-constraint", "the answer is too long for the link")
-            self.send(AdminResponse(id: response.id, error: failure), to: route.from)
-        }
+    private var plain: RouterConnection? {
+        if let plainConnection, plainConnection.isUp, !plainConnection.isSuspect { return plainConnection }
+        let up = self.connections.filter(\.isUp)
+        self.plainConnection = up.first { !$0.isSuspect } ?? up.first
+        return self.plainConnection
     }
 }

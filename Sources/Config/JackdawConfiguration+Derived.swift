@@ -55,6 +55,11 @@ extension JackdawConfiguration {
         return Secret("host='\(host)' dbname=jackdaw user=\(role)")
     }
 
+    /// Where the routers of this host listen for components: router-1 at `router.listen`, each further one a port higher.
+    package var localRouters: [ListenAddress] {
+        (0..<supervisor.router).map { ListenAddress(host: router.listen.host, port: router.listen.port + $0) }
+    }
+
     /// The file with the secret that a kind of process proves to the router; the router itself has none.
     package func secretFile(for kind: ComponentKind) -> String? {
         switch kind {

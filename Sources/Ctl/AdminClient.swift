@@ -28,7 +28,7 @@ struct AdminClient: Sendable {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let eventLoop = group.next()
         let exchange = try await eventLoop.submit {
-            let exchange = AdminExchange(configuration.router, secret, .seconds(Int64(timeout)), eventLoop)
+            let exchange = AdminExchange(configuration, secret, .seconds(Int64(timeout)), eventLoop)
             return NIOLoopBound(exchange, eventLoop: eventLoop)
         }.get()
         let client = AdminClient(exchange: exchange, eventLoop: eventLoop)
@@ -49,33 +49,44 @@ struct AdminClient: Sendable {
         try? await group.shutdownGracefully()
     }
 
-    /// The names of our own processes, without tools.
+    /// The names of our own processes, without tools: the routers first.
     func instances() async throws -> [String] {
         let exchange = exchange
-        return try await eventLoop.submit { exchange.value.instances }.get()
+        let all = try await eventLoop.submit { exchange.value.instances }.get()
+        return all.filter(Self.isRouter).sorted() + all.filter { !Self.isRouter($0) }.sorted()
     }
 
-    /// The process that serves a domain.
+    /// The routers that are linked to.
+    func routers() async throws -> [String] {
+        try await instances().filter(Self.isRouter)
+    }
+
+    private static func isRouter(_ name: String) -> Bool { InstanceName(routerName: name)?.kind == .router }
+
+    /// A process that serves a domain; of several the first by name.
     func instance(serving domain: String) async throws -> String {
         let exchange = exchange
-        let found = try await eventLoop.submit { exchange.value.instance(serving: domain) }.get()
-        guard let found else {
+        let found = try await eventLoop.submit { exchange.value.instances(serving: domain) }.get()
+        guard let first = found.first else {
             throw Refusal(
                 .unavailable,
                 "no session manager serves '\(domain)' now: not a domain of ours, or it does not run"
             )
         }
-        return found
+        return first
     }
 
-    /// The processes that serve the domains, each once.
+    /// All processes that serve the domains, each once.
     func instances(serving domains: [String]) async throws -> [String] {
-        var found: [String] = []
+        let exchange = exchange
+        var all: [String] = []
         for domain in domains {
-            let instance = try await instance(serving: domain)
-            if !found.contains(instance) { found.append(instance) }
+            // A domain that nobody serves is a refusal.
+            _ = try await instance(serving: domain)
+            let found = try await eventLoop.submit { exchange.value.instances(serving: domain) }.get()
+            for instance in found where !all.contains(instance) { all.append(instance) }
         }
-        return found
+        return all
     }
 
     /// Asks a process; its refusal is thrown.
@@ -93,29 +104,29 @@ struct AdminClient: Sendable {
 private final class AdminExchange: InstanceLinkDelegate {
     private let link: InstanceLink
     private let timeout: TimeAmount
-    private let address: ListenAddress
+    private let addresses: String
     private var up: EventLoopPromise<Void>?
     private var pending: [String: (promise: EventLoopPromise<AdminResponse>, instance: String)] = [:]
     private var sent = 0
 
     init(
-        _ router: JackdawConfiguration.Router,
+        _ configuration: JackdawConfiguration,
         _ secret: Secret,
         _ timeout: TimeAmount,
         _ eventLoop: any EventLoop
     ) {
-        let address = router.listen
         let run = String(UInt64.random(in: 0 ... .max), radix: 36)
         let identity = ComponentLinkStateMachine.Configuration(
             name: "ctl-\(run).\(JackdawConfiguration.internalDomain)",
             secret: secret.revealed,
             declaration: LinkDeclaration(epoch: run)
         )
-        var configuration = InstanceLink.Configuration(host: address.host, port: address.port, identity: identity)
-        configuration.elementBytes = router.limits.internalStanzaBytes
-        self.link = InstanceLink(configuration, eventLoop: eventLoop, logger: .silent)
+        let routers = RouterAddress.all(of: configuration)
+        var settings = InstanceLink.Configuration(routers: routers, identity: identity)
+        settings.elementBytes = configuration.router.limits.internalStanzaBytes
+        self.link = InstanceLink(settings, eventLoop: eventLoop, logger: .silent)
         self.timeout = timeout
-        self.address = address
+        self.addresses = routers.map(\.description).joined(separator: ", ")
         link.delegate = self
     }
 
@@ -134,9 +145,8 @@ private final class AdminExchange: InstanceLinkDelegate {
         link.instances.values.filter { $0.kind == .internal && !$0.name.hasPrefix("ctl-") }.map(\.name)
     }
 
-    func instance(serving domain: String) -> String? {
-        guard let instance = link.instance(serving: domain), instance.kind == .internal else { return nil }
-        return instance.name
+    func instances(serving domain: String) -> [String] {
+        link.instances(serving: domain).filter { $0.kind == .internal }.map(\.name)
     }
 
     func ask(_ instance: String, _ command: String, _ arguments: [AdminField]) -> EventLoopFuture<AdminResponse> {
@@ -158,7 +168,7 @@ private final class AdminExchange: InstanceLinkDelegate {
     }
 
     private func failConnection(_ reason: String) {
-        up?.fail(Refusal(.unavailable, "no link to the router at \(address): \(reason)"))
+        up?.fail(Refusal(.unavailable, "no link to the router at \(addresses): \(reason)"))
         up = nil
     }
 

@@ -64,12 +64,26 @@ struct SessionCommand: AsyncParsableCommand {
                 let loaded = try common.load()
                 try loaded.configuration.requireHosted(jid.domain)
                 let rows = try await AdminClient.withLink(loaded.configuration, timeout: common.timeout) { client in
-                    let manager = try await client.instance(serving: jid.domain)
-                    return try await client.ask(manager, "session-kick", [AdminField("jid", jid.description)])
+                    try await Self.kick(jid, client)
                 }
                 if common.json { return print(Report.json(rows, typed: SessionCommand.typed)) }
                 for row in rows { print("ended \(Report.cell(row.first { $0.name == "jid" }?.value))") }
             }
+        }
+
+        /// Of several session managers one has the user's sessions; the others know of none.
+        private static func kick(_ jid: JID, _ client: AdminClient) async throws -> [[AdminField]] {
+            var rows: [[AdminField]] = []
+            var refusal: Refusal?
+            for manager in try await client.instances(serving: [jid.domain]) {
+                do {
+                    rows += try await client.ask(manager, "session-kick", [AdminField("jid", jid.description)])
+                } catch let error as Refusal where error.code == Refusal.refused {
+                    refusal = error
+                }
+            }
+            if rows.isEmpty, let refusal { throw refusal }
+            return rows
         }
     }
 

@@ -5,11 +5,11 @@ import ComponentLink
 import Config
 import Daemon
 
-/// `jackdawctl status`: every process that is bound at the router, in its own words.
+/// `jackdawctl status`: every process that is bound at the routers, in its own words.
 struct StatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status",
-        abstract: "Shows the processes that are linked to the router.",
+        abstract: "Shows the processes that are linked to the routers.",
         discussion: "Exit code 1 if one of them is not ready. A process that does not run is not in the list."
     )
     @OptionGroup var common: CommonOptions
@@ -32,9 +32,7 @@ struct StatusCommand: AsyncParsableCommand {
 
     /// One row for each process; a process that does not answer has a row that says so.
     static func rows(_ client: AdminClient) async throws -> [[AdminField]] {
-        let router = InstanceName(kind: .router).routerName
-        let others = try await client.instances().filter { $0 != router }
-        let all = [router] + others.sorted()
+        let all = try await client.instances()
         // All at once: one that hangs costs the others nothing.
         return await withTaskGroup(of: (Int, [[AdminField]]).self) { group in
             for (index, instance) in all.enumerated() {

@@ -17,6 +17,8 @@ struct ComponentDirectory: Sendable {
         var names: Set<String>
         /// Whether it may take what is for domains that are not ours.
         var mayBeDefaultRoute: Bool
+        /// Those of the same group may serve a domain together: the instances of a kind. Nil: of none.
+        var group: String?
     }
 
     /// The grants of exact stream names: the components of the configuration.
@@ -42,7 +44,8 @@ struct ComponentDirectory: Sendable {
                 isInternal: true,
                 servesItsName: false,
                 names: kind == .sm ? hosted : [],
-                mayBeDefaultRoute: false
+                mayBeDefaultRoute: false,
+                group: kind.rawValue
             )
         }
         for component in configuration.components {

@@ -4,6 +4,10 @@ import ComponentLink
 import XML
 
 /// Which link serves which name. A domain matches exactly. Pure.
+///
+/// A name has one link, but for the instances of one kind of process of ours, which may serve a domain together. What is
+/// for such a domain goes to one of them, chosen by the bare addresses of sender and receiver: so order holds, and when
+/// one comes or goes, what others have stays with them.
 struct RouteTable {
     /// The number of a connection, never used again in this process.
     struct LinkID: Hashable, Comparable, Sendable {
@@ -20,6 +24,8 @@ struct RouteTable {
         var domains: Set<String>
         /// Whether `instance` has been told to the others.
         var isAnnounced: Bool
+        /// Those of the same group may serve a domain together; nil: of none.
+        var group: String?
     }
 
     private(set) var entries: [LinkID: Entry] = [:]
@@ -28,20 +34,22 @@ struct RouteTable {
     private var links: [String: LinkID] = [:]
     /// The instances that are declared, by name as UTF-8: so few that to look along them is quicker than to hash.
     private var instances: [(name: [UInt8], id: LinkID)] = []
-    private var domains: [String: LinkID] = [:]
+    /// The links that serve a domain, in the order of their instances' names.
+    private var domains: [String: [LinkID]] = [:]
 
     /// Binds a stream's name; false: it is taken.
-    mutating func bind(_ id: LinkID, _ instance: LinkInstance, servesItsName: Bool) -> Bool {
+    mutating func bind(_ id: LinkID, _ instance: LinkInstance, servesItsName: Bool, group: String? = nil) -> Bool {
         guard self.links[instance.name] == nil else { return false }
         if servesItsName {
             guard self.domains[instance.name] == nil else { return false }
-            self.domains[instance.name] = id
+            self.domains[instance.name] = [id]
         }
         self.links[instance.name] = id
         self.entries[id] = Entry(
             instance: instance,
             domains: servesItsName ? [instance.name] : [],
-            isAnnounced: instance.kind == .external
+            isAnnounced: instance.kind == .external,
+            group: group
         )
         return true
     }
@@ -51,15 +59,15 @@ struct RouteTable {
         guard var entry = self.entries[id] else { return false }
         var domains = Set(declaration.names)
         if entry.domains.contains(entry.instance.name) { domains.insert(entry.instance.name) }
-        guard domains.allSatisfy({ self.domains[$0] == nil || self.domains[$0] == id }) else { return false }
+        guard domains.allSatisfy({ self.mayServe(entry, $0, as: id) }) else { return false }
         if declaration.isDefaultRoute {
             guard self.defaultRoute == nil || self.defaultRoute == id else { return false }
             self.defaultRoute = id
         } else if self.defaultRoute == id {
             self.defaultRoute = nil
         }
-        for domain in entry.domains { self.domains[domain] = nil }
-        for domain in domains { self.domains[domain] = id }
+        for domain in entry.domains { self.removeHolder(id, of: domain) }
+        for domain in domains { self.addHolder(id, entry.instance.name, of: domain) }
         entry.domains = domains
         entry.instance.kind = .internal
         entry.instance.epoch = declaration.epoch
@@ -76,15 +84,40 @@ struct RouteTable {
         guard let entry = self.entries.removeValue(forKey: id) else { return nil }
         self.links[entry.instance.name] = nil
         self.instances.removeAll { $0.id == id }
-        for domain in entry.domains { self.domains[domain] = nil }
+        for domain in entry.domains { self.removeHolder(id, of: domain) }
         if self.defaultRoute == id { self.defaultRoute = nil }
         return entry
     }
 
-    /// The link that a stanza for `domain` goes to by that name alone.
-    func link(serving domain: String) -> LinkID? {
-        self.domains[domain]
+    private func mayServe(_ entry: Entry, _ domain: String, as id: LinkID) -> Bool {
+        (self.domains[domain] ?? []).allSatisfy { holder in
+            holder == id || (entry.group != nil && self.entries[holder]?.group == entry.group)
+        }
     }
+
+    private mutating func addHolder(_ id: LinkID, _ name: String, of domain: String) {
+        let holders = self.domains[domain] ?? []
+        let index = holders.firstIndex { (self.entries[$0]?.instance.name ?? "") > name } ?? holders.endIndex
+        self.domains[domain, default: []].insert(id, at: index)
+    }
+
+    private mutating func removeHolder(_ id: LinkID, of domain: String) {
+        self.domains[domain]?.removeAll { $0 == id }
+        if self.domains[domain]?.isEmpty == true { self.domains[domain] = nil }
+    }
+
+    /// The link that a stanza for `domain` goes to by that name alone, and where several serve it by its addresses.
+    func link(serving domain: String, from: @autoclosure () -> String, to: @autoclosure () -> String) -> LinkID? {
+        guard let holders = self.domains[domain] else { return nil }
+        guard holders.count > 1 else { return holders.first }
+        let pair = StableHash(from(), to())
+        return holders.max { pair.score(self.name(of: $0)) < pair.score(self.name(of: $1)) }
+    }
+
+    /// Whether anybody serves `domain`.
+    func isServed(_ domain: String) -> Bool { self.domains[domain] != nil }
+
+    private func name(of id: LinkID) -> String { self.entries[id]?.instance.name ?? "" }
 
     /// The instance that a wrapper goes to.
     func receiver(of route: RouteFrame) -> LinkID? {
@@ -94,7 +127,7 @@ struct RouteTable {
 
     /// Whether the link may send for `domain`: it serves it, or it holds the default route and the domain is not ours.
     func mayLink(_ id: LinkID, sendFor domain: String, isOurs: (String) -> Bool) -> Bool {
-        if self.domains[domain] == id { return true }
+        if self.domains[domain]?.contains(id) == true { return true }
         return self.defaultRoute == id && self.domains[domain] == nil && !isOurs(domain)
     }
 }

@@ -38,7 +38,9 @@ struct RouterService: Service {
         let router = try await context.eventLoop.submit {
             NIOLoopBound(Self.makeRouter(context, directory), eventLoop: context.eventLoop)
         }.get()
-        let address = context.configuration.router.listen
+        var address = context.configuration.router.listen
+        // Any free port is one for each.
+        if address.port != 0 { address.port += context.instance.number - 1 }
         do {
             let listener = try await Self.bootstrap(router, context).bind(host: address.host, port: address.port).get()
             context.logger.info("listening", metadata: ["address": "\(listener.localAddress?.description ?? "")"])

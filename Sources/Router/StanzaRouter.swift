@@ -98,7 +98,8 @@ final class StanzaRouter {
     /// Binds a stream's name after its handshake; false: it is taken.
     func bind(_ id: LinkID, name: String, grant: ComponentDirectory.Grant, epoch: String) -> Bool {
         let instance = LinkInstance(name: name, epoch: epoch, kind: .external, names: [])
-        guard name != self.name, self.table.bind(id, instance, servesItsName: grant.servesItsName) else {
+        guard name != self.name, self.table.bind(id, instance, servesItsName: grant.servesItsName, group: grant.group)
+        else {
             return false
         }
         self.strangers.removeAll { $0 == id }
@@ -162,7 +163,12 @@ final class StanzaRouter {
     /// Forwards a stanza of an external component, written anew by its envelope.
     func forward(_ stanza: Stanza, to address: JID, from sender: ComponentConnectionHandler) {
         let size = stanza.encodedSize
-        let placed = self.place(toDomain: address.domain, from: sender, size: size) { stanza.write(to: &$0) }
+        let destination = self.destination(
+            for: address.domain,
+            from: stanza.from?.description ?? "",
+            to: address.description
+        )
+        let placed = self.place(at: destination, address.domain, from: sender, size: size) { stanza.write(to: &$0) }
         if case .bounce(let bounce) = placed { self.bounce(stanza, bounce, to: sender) }
     }
 
@@ -177,7 +183,10 @@ final class StanzaRouter {
         let directory = self.directory
         guard self.table.mayLink(id, sendFor: from, isOurs: { directory.isConfigured($0) }) else { return false }
         let size = element.bytes.readableBytes
-        let placed = self.place(toDomain: to, from: sender, size: size) { $0.writeImmutableBuffer(element.bytes) }
+        let destination = self.destination(for: to, from: element["from"] ?? "", to: element["to"] ?? "")
+        let placed = self.place(at: destination, to, from: sender, size: size) {
+            $0.writeImmutableBuffer(element.bytes)
+        }
         if case .bounce(let bounce) = placed {
             // Only the start tag is looked at; an address that the sender prepared badly has nobody to go back to.
             guard let stanza = try? Stanza(element) else { return true }
@@ -207,12 +216,13 @@ final class StanzaRouter {
     }
 
     private func place(
-        toDomain domain: String,
+        at destination: ComponentConnectionHandler?,
+        _ domain: String,
         from sender: ComponentConnectionHandler,
         size: Int,
         _ write: (inout ByteBuffer) -> Void
     ) -> Placement {
-        guard let destination = self.destination(for: domain) else {
+        guard let destination else {
             return .bounce(self.directory.isConfigured(domain) ? .absent : .unknown)
         }
         if !destination.isDeclared, destination.queuedBytes + size > self.limits.queueBytes { return .bounce(.full) }
@@ -223,8 +233,12 @@ final class StanzaRouter {
         return .placed
     }
 
-    private func destination(for domain: String) -> ComponentConnectionHandler? {
-        if let id = self.table.link(serving: domain) { return self.links[id] }
+    private func destination(
+        for domain: String,
+        from: @autoclosure () -> String,
+        to: @autoclosure () -> String
+    ) -> ComponentConnectionHandler? {
+        if let id = self.table.link(serving: domain, from: from(), to: to()) { return self.links[id] }
         guard !self.directory.isConfigured(domain), let id = self.table.defaultRoute else { return nil }
         return self.links[id]
     }

@@ -47,7 +47,10 @@ struct SMService: Service {
     func run() async throws {
         guard try await migrate() else { return }
         let parts = parts
-        context.onReload { parts.value.server.reload($0) }
+        context.onReload { configuration in
+            parts.value.server.reload(configuration)
+            parts.value.link.reload(configuration)
+        }
         try await context.eventLoop.submit {
             parts.value.database.start()
             parts.value.server.start()
@@ -118,7 +121,8 @@ struct SMService: Service {
             eventLoop: context.eventLoop,
             logger: context.logger
         )
-        let link = makeLink(context, secret: secret)
+        let domains = context.configuration.domains.map(\.name)
+        let link = InstanceLink(context, secret: secret, names: domains)
         let server = SMServer(
             configuration: context.configuration,
             eventLoop: context.eventLoop,
@@ -160,19 +164,6 @@ struct SMService: Service {
             let server = bound.value
             return server.oldestUnstored.map { Double(server.now() - $0) / 1_000_000 } ?? 0
         }
-    }
-
-    private static func makeLink(_ context: DaemonContext, secret: Secret) -> InstanceLink {
-        let address = context.configuration.router.listen
-        let domains = context.configuration.domains.map(\.name)
-        let identity = ComponentLinkStateMachine.Configuration(
-            name: context.instance.routerName,
-            secret: secret.revealed,
-            declaration: LinkDeclaration(epoch: context.epoch, names: domains)
-        )
-        var configuration = InstanceLink.Configuration(host: address.host, port: address.port, identity: identity)
-        configuration.elementBytes = context.configuration.router.limits.internalStanzaBytes
-        return InstanceLink(configuration, eventLoop: context.eventLoop, logger: context.logger)
     }
 
     private static func watch(_ database: Database, _ server: SMServer, _ context: DaemonContext) {

@@ -40,7 +40,8 @@ import XMPPCore
             me: Incarnation(epoch: "a", generation: 0),
             you: you,
             have: 9,
-            isGap: isGap
+            isGap: isGap,
+            ask: isGap ? nil : 3
         )
         let (text, route) = try written(.sync(sync), pair: "")
         #expect(route.isOfChannel && route.sequence == nil)

@@ -10,9 +10,18 @@ import XMPPCore
 
 /// What of a link depends on the clock and on turns of the loop, without sockets.
 @Suite struct ComponentLinkHandlerTests {
+    private final class Silence: RouterConnectionOwner {
+        func connectionUp(_ connection: RouterConnection) {}
+        func connection(_ connection: RouterConnection, received action: ComponentLinkStateMachine.Action) {}
+        func connectionReadBegan(_ connection: RouterConnection) {}
+        func connectionReadComplete(_ connection: RouterConnection) {}
+        func connection(_ connection: RouterConnection, ended failure: LinkFailure, wasUp: Bool) {}
+    }
+
     private struct Harness {
         let loop = EmbeddedEventLoop()
-        let link: InstanceLink
+        let owner = Silence()
+        let connection: RouterConnection
         let handler: ComponentLinkHandler
         let channel: EmbeddedChannel
 
@@ -22,10 +31,15 @@ import XMPPCore
                 secret: "test",
                 declaration: LinkDeclaration(epoch: "e")
             )
-            let configuration = InstanceLink.Configuration(host: "127.0.0.1", port: 1, identity: identity)
-            let logger = Logger(label: "link") { _ in SwiftLogNoOpLogHandler() }
-            self.link = InstanceLink(configuration, eventLoop: self.loop, logger: logger)
-            self.handler = ComponentLinkHandler(link: self.link, attempt: self.link.attempt)
+            self.connection = RouterConnection(
+                id: 1,
+                to: RouterAddress(host: "127.0.0.1", port: 1),
+                InstanceLink.Configuration(routers: [], identity: identity),
+                eventLoop: self.loop,
+                logger: Logger(label: "link") { _ in SwiftLogNoOpLogHandler() },
+                owner: self.owner
+            )
+            self.handler = ComponentLinkHandler(connection: self.connection, attempt: self.connection.attempt)
             self.channel = EmbeddedChannel(loop: self.loop)
             try self.channel.pipeline.syncOperations.addHandler(self.handler)
             if connects { try self.connect() }
@@ -101,7 +115,7 @@ import XMPPCore
 
     @Test func `a connection that comes after the stop is closed before it says anything`() throws {
         let harness = try Harness(connects: false)
-        try harness.link.stop().wait()
+        try harness.connection.stop().wait()
         try harness.connect()
         #expect(try harness.written() == [])
         #expect(!harness.channel.isActive)
@@ -110,11 +124,11 @@ import XMPPCore
     @Test func `a second connection of the same try is closed, and the first stays`() throws {
         let harness = try Harness()
         try harness.bringUp()
-        let handler = ComponentLinkHandler(link: harness.link, attempt: harness.link.attempt)
+        let handler = ComponentLinkHandler(connection: harness.connection, attempt: harness.connection.attempt)
         let second = EmbeddedChannel(handler: handler, loop: harness.loop)
         try second.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
         #expect(!second.isActive)
-        #expect(harness.channel.isActive && harness.link.isUp)
+        #expect(harness.channel.isActive && harness.connection.isUp)
     }
 
     @Test func `a stopped link does not wait for ever`() throws {

@@ -125,7 +125,7 @@ import Testing
         #expect(chess.isActive, "once is a slow reader")
         router.loop.advanceTime(by: .seconds(60))
         #expect(!chess.isActive)
-        #expect(router.router.table.link(serving: "chess.localhost") == nil)
+        #expect(router.router.table.isServed("chess.localhost") == false)
         #expect(router.router.metrics.resets.value == 1)
         #expect(words.isActive)
     }

@@ -188,14 +188,20 @@ import Testing
         }
     }
 
-    @Test func `a domain that another instance serves is a conflict`() async throws {
+    @Test func `a domain is served together with an instance of its kind, and without it when it is gone`() async throws
+    {
         try await TestRouter.run { router in
-            _ = try await self.sm(router)
+            let first = try await self.sm(router)
             let second = try await router.connect()
             try await second.open("sm-2.jackdaw.internal", isInternal: true)
             try await second.handshake(secret: "sm")
             second.send("<j:declare epoch='2'><j:name>localhost</j:name></j:declare>")
-            #expect(try await second.readToEnd().contains("<conflict"))
+            _ = try await second.read(through: "<j:declared/>")
+            first.send("</stream:stream>")
+            _ = try await first.readToEnd()
+            let chess = try await router.component("chess.localhost")
+            chess.send("<message from='chess.localhost' to='a@localhost' id='m'><body>x</body></message>")
+            _ = try await second.read(through: "id='m'")
         }
     }
 

@@ -16,15 +16,14 @@ struct LinkedInstance: Sendable {
         _ name: String,
         secret: String,
         names: [String] = [],
-        _ router: TestRouter,
+        _ routers: TestRouter...,
         queueBytes: Int = 16 << 20,
         elementBytes: Int = 4 << 20,
         starts: Bool = true
     ) async throws -> LinkedInstance {
         let eventLoop = TestRouter.group.next()
         var configuration = InstanceLink.Configuration(
-            host: "127.0.0.1",
-            port: router.port,
+            routers: routers.map { RouterAddress(host: "127.0.0.1", port: $0.port) },
             identity: ComponentLinkStateMachine.Configuration(
                 name: "\(name).jackdaw.internal",
                 secret: secret,

@@ -11,6 +11,7 @@ import XMPPCore
 @Suite struct RouteTableTests {
     private let one = RouteTable.LinkID(number: 1)
     private let two = RouteTable.LinkID(number: 2)
+    private let three = RouteTable.LinkID(number: 3)
 
     /// A wrapper for an instance.
     private func route(to name: String) throws -> RouteFrame {
@@ -27,15 +28,15 @@ import XMPPCore
         var table = RouteTable()
         #expect(table.bind(one, external("chess.localhost"), servesItsName: true) == true)
         #expect(table.bind(two, external("sm-1.jackdaw.internal"), servesItsName: false) == true)
-        #expect(table.link(serving: "chess.localhost") == one)
-        #expect(table.link(serving: "sm-1.jackdaw.internal") == nil)
+        #expect(table.link(serving: "chess.localhost", from: "", to: "") == one)
+        #expect(table.link(serving: "sm-1.jackdaw.internal", from: "", to: "") == nil)
     }
 
     @Test func `a domain matches exactly`() {
         var table = RouteTable()
         #expect(table.bind(one, external("chess.localhost"), servesItsName: true) == true)
         for other in ["localhost", "a.chess.localhost", "Chess.localhost", "chess.localhost.", ""] {
-            #expect(table.link(serving: other) == nil, "\(other)")
+            #expect(table.link(serving: other, from: "", to: "") == nil, "\(other)")
         }
     }
 
@@ -54,9 +55,9 @@ import XMPPCore
         #expect(table.declare(one, LinkDeclaration(epoch: "e", names: ["a", "b"], isDefaultRoute: true)) == true)
         #expect(table.defaultRoute == one)
         #expect(table.declare(one, LinkDeclaration(epoch: "e", names: ["b", "c"])) == true)
-        #expect(table.link(serving: "a") == nil)
-        #expect(table.link(serving: "b") == one)
-        #expect(table.link(serving: "c") == one)
+        #expect(table.link(serving: "a", from: "", to: "") == nil)
+        #expect(table.link(serving: "b", from: "", to: "") == one)
+        #expect(table.link(serving: "c", from: "", to: "") == one)
         #expect(table.defaultRoute == nil)
     }
 
@@ -67,9 +68,53 @@ import XMPPCore
         #expect(table.declare(one, LinkDeclaration(epoch: "e", names: ["localhost"], isDefaultRoute: true)) == true)
         #expect(table.declare(two, LinkDeclaration(epoch: "e", names: ["other", "localhost"])) == false)
         #expect(table.declare(two, LinkDeclaration(epoch: "e", names: ["other"], isDefaultRoute: true)) == false)
-        #expect(table.link(serving: "other") == nil)
+        #expect(table.link(serving: "other", from: "", to: "") == nil)
         #expect(table.receiver(of: try route(to: "sm-2.jackdaw.internal")) == nil)
         #expect(table.receiver(of: try route(to: "sm-1.jackdaw.internal")) == one)
+    }
+
+    @Test func `instances of one kind serve a domain together, others do not`() {
+        var table = RouteTable()
+        for (id, name, group) in [(one, "sm-2", "sm"), (two, "sm-1", "sm"), (three, "c2s-1", "c2s")] {
+            #expect(table.bind(id, external(name), servesItsName: false, group: group) == true)
+        }
+        #expect(table.declare(one, LinkDeclaration(epoch: "e", names: ["localhost"])) == true)
+        #expect(table.declare(two, LinkDeclaration(epoch: "e", names: ["localhost"])) == true)
+        #expect(table.declare(three, LinkDeclaration(epoch: "e", names: ["localhost"])) == false)
+        #expect(table.mayLink(two, sendFor: "localhost", isOurs: { _ in true }))
+        // A foreign name stays exclusive, whoever asks.
+        #expect(table.bind(RouteTable.LinkID(number: 4), external("localhost"), servesItsName: true) == false)
+        #expect(table.remove(one)?.domains == ["localhost"])
+        #expect(table.link(serving: "localhost", from: "a@x", to: "b@localhost") == two)
+        #expect(table.remove(two)?.domains == ["localhost"])
+        #expect(table.link(serving: "localhost", from: "a@x", to: "b@localhost") == nil)
+    }
+
+    /// Each pair has one holder, whatever the resources, and only those pairs move whose holder came or went.
+    @Test func `the holder of a pair is stable, and all have their share`() {
+        func holders(_ numbers: ClosedRange<Int>) -> [String: UInt64] {
+            var table = RouteTable()
+            for number in numbers.reversed() {
+                let id = RouteTable.LinkID(number: UInt64(number))
+                _ = table.bind(id, external("sm-\(number).jackdaw.internal"), servesItsName: false, group: "sm")
+                _ = table.declare(id, LinkDeclaration(epoch: "e", names: ["localhost"]))
+            }
+            var found: [String: UInt64] = [:]
+            for pair in 0..<3_000 {
+                let (from, to) = ("user\(pair % 60)@x.example", "u\(pair / 60)@localhost")
+                let id = table.link(serving: "localhost", from: from + "/a", to: to)
+                #expect(id == table.link(serving: "localhost", from: from, to: to + "/b"))
+                found[from + to] = id?.number
+            }
+            return found
+        }
+        let three = holders(1...3)
+        for number in 1...3 {
+            let share = three.values.count { $0 == UInt64(number) }
+            #expect((850...1_150).contains(share), "\(number): \(share)")
+        }
+        let four = holders(1...4)
+        #expect(three.allSatisfy { four[$0.key] == $0.value || four[$0.key] == 4 })
     }
 
     @Test func `only the holder of the default route sends for domains that are not ours`() {

@@ -75,11 +75,11 @@ struct TestRouter {
         try await router.service.stop()
     }
 
-    static func start(_ configuration: JackdawConfiguration) async throws -> TestRouter {
+    static func start(_ configuration: JackdawConfiguration, number: Int = 1) async throws -> TestRouter {
         var logger = Logger(label: "router") { _ in SwiftLogNoOpLogHandler() }
         logger.logLevel = .critical
         let context = DaemonContext(
-            instance: InstanceName(kind: .router),
+            instance: InstanceName(kind: .router, number: number),
             configuration: configuration,
             group: Self.group,
             threadPool: Self.threadPool,

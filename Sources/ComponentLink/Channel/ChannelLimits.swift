@@ -6,6 +6,11 @@ package struct ChannelLimits: Sendable {
     package var bytes = 16 << 20
     /// How long the other end may be away, or acknowledge nothing of what it was sent, in milliseconds.
     package var silence: Int64 = 5_000
+    /// How long a way may stay without an acknowledgement, or a question without an answer, until the other ways are
+    /// asked, in milliseconds.
+    package var patience: Int64 = 1_000
+    /// How long messages that are missing may stay away until they are asked for again, in milliseconds.
+    package var gapAgain: Int64 = 250
     /// Messages, and bytes, that are taken before they are acknowledged at the end of a burst.
     package var acknowledgeEvery: UInt64 = 64
     package var acknowledgeEveryBytes = 256 << 10

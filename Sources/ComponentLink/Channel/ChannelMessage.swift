@@ -52,7 +52,13 @@ enum ChannelWord {
                 you = Incarnation(epoch: epoch, generation: try attributes.requiredNumber("your-generation"))
             }
             self = .sync(
-                .init(me: me, you: you, have: try attributes.requiredNumber("have"), isGap: attributes["gap"] == "true")
+                .init(
+                    me: me,
+                    you: you,
+                    have: try attributes.requiredNumber("have"),
+                    isGap: attributes["gap"] == "true",
+                    ask: try attributes.number("ask")
+                )
             )
         default: throw .unknownElement(tag.name)
         }
@@ -79,6 +85,7 @@ enum ChannelWord {
                 }
                 buffer.writeLinkAttribute("have", sync.have)
                 if sync.isGap { buffer.writeLinkAttribute("gap", "true") }
+                if let ask = sync.ask { buffer.writeLinkAttribute("ask", ask) }
             }
             buffer.writeStaticString("/>")
         }

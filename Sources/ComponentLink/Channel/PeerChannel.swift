@@ -10,6 +10,8 @@ final class PeerChannel {
     let head: RouteHead
     /// Whether it has taken something in the burst that is read.
     var isTouched = false
+    /// The link that it speaks over, as far as it was looked up.
+    var connection: RouterConnection?
     /// What the link counts of its bytes.
     var countedBytes = 0
     var machine: ReliableChannel<ChannelMessage> {

@@ -13,15 +13,22 @@ import DequeModule
 /// A message belongs to a pair of incarnations and has a number in it, from 1. An end that forgets takes a new
 /// incarnation; so no number is ever used for two messages, and what comes late, or over a slow way, is known by its pair.
 ///
+/// Each router that leads to the other end is a ``Way``. One of them is used, as long as it is there and acknowledgements
+/// come, so that order is that of one link and a burst stays together. Else the channel *asks* over all ways, and goes
+/// on over the one that is answered first, from the first message that the answer does not `have`.
+///
 /// ```
-///   pathUp ----> sync(me, you?, have) ---> <--- sync(me, you, have): it knows me: confirmed
+///   pathUp ----> sync(me, you?, have, ask) ---> <--- sync(me, you, have): it knows me: confirmed
 ///      next ----> messages have+1 ...   --->
 ///                                      <--- acknowledgement
-///   pathDown: what follows waits. The next pathUp begins with sync again, and with what was not acknowledged.
+///   pathDown, or nothing acknowledged: asks over the other ways. Without any, what follows waits for the next pathUp.
 /// ```
 ///
 /// A pure value: no I/O, and time is told to it. `Message` is what its owner sends: bytes, or a number in a simulation.
 package struct ReliableChannel<Message> {
+    /// A link to a router that has announced the other end, as the owner numbers its links.
+    package typealias Way = Int
+
     /// What an end says when a way to the other one has been found, and whenever the other one seems not to know it.
     package struct Sync: Equatable, Sendable {
         /// Who speaks.
@@ -32,19 +39,23 @@ package struct ReliableChannel<Message> {
         package var have: UInt64
         /// It misses the messages after `have`.
         package var isGap: Bool
+        /// The number of the question, where it is one: it is answered over the way that it came by, and a later one than
+        /// any before moves the other end to that way. Nil: it is none.
+        package var ask: UInt64?
 
-        package init(me: Incarnation, you: Incarnation?, have: UInt64, isGap: Bool = false) {
+        package init(me: Incarnation, you: Incarnation?, have: UInt64, isGap: Bool = false, ask: UInt64? = nil) {
             self.me = me
             self.you = you
             self.have = have
             self.isGap = isGap
+            self.ask = ask
         }
     }
 
     /// What the owner does, in this order; after it, it sends what ``next()`` gives.
     package enum Action {
-        /// Sends a sync.
-        case sync(Sync)
+        /// Sends a sync over a way.
+        case sync(Sync, over: Way)
         /// The other end, which was known, is another one now or counts as one. What it has of these is not known.
         case restarted(lost: [Message])
     }
@@ -59,11 +70,13 @@ package struct ReliableChannel<Message> {
         case gap(Sync)
     }
 
-    private enum Path {
-        case down
-        /// Sync was sent; the other end has not said yet that it knows who we are.
-        case unconfirmed
-        case confirmed
+    /// Those before a message that came are missing, and the other end was told.
+    private struct Gap {
+        /// The message that showed it.
+        var end: UInt64
+        /// What was taken when the other end was told, and when that was.
+        var have: UInt64
+        var toldAt: Int64
     }
 
     /// Who this end is.
@@ -73,7 +86,19 @@ package struct ReliableChannel<Message> {
     /// Raised whenever `me` or `peer` changes.
     package private(set) var pairChanges = 0
     private let limits: ChannelLimits
-    private var path = Path.down
+
+    /// The ways there are, in the order in which they were found, and the epoch of who is at their end.
+    private var ways: [Way] = []
+    private var epoch: String?
+    /// What is said goes over it; nil: there is no way.
+    package private(set) var way: Way?
+    /// The other end has said, over `way`, that it knows who we are.
+    package private(set) var isConfirmed = false
+    /// The last question, and when it was asked.
+    private var asked: UInt64 = 0
+    private var askedAt: Int64 = 0
+    /// The last question of the other end.
+    private var heardAsk: UInt64 = 0
 
     /// What the other end has not acknowledged, the first with the number `acknowledged` + 1.
     private var kept: Deque<(message: Message, bytes: Int)> = []
@@ -90,7 +115,7 @@ package struct ReliableChannel<Message> {
     private var told: UInt64 = 0
     private var takenSince: Int64?
     private var takenBytes = 0
-    private var hasToldGap = false
+    private var gap: Gap?
     /// Since when the other end has owed us something.
     private var silentSince: Int64?
 
@@ -99,9 +124,6 @@ package struct ReliableChannel<Message> {
         self.me = Incarnation(epoch: epoch, generation: 0)
         self.limits = limits
     }
-
-    /// Whether messages go out at once.
-    package var isConfirmed: Bool { self.path == .confirmed }
 
     /// Nothing was ever said, or nothing that either end has to remember.
     package var isUnused: Bool { self.isPristine && self.kept.isEmpty }
@@ -113,26 +135,56 @@ package struct ReliableChannel<Message> {
     package var incoming: Pair? { self.peer.map { Pair(from: $0, to: self.me) } }
 
     /// Whether the other end is owed an acknowledgement or owes us something, so that ``tick(now:)`` has a meaning.
-    package var isWaiting: Bool { self.takenSince != nil || self.silentSince != nil }
+    package var isWaiting: Bool { self.takenSince != nil || self.silentSince != nil || self.gap != nil }
 
-    // MARK: The way
+    // MARK: The ways
 
-    /// A way to the other end is there: the router has announced it, with the epoch of its process.
-    package mutating func pathUp(epoch: String, now: Int64) -> [Action] {
+    /// A way to the other end is there: a router has announced it, with the epoch of its process. Another epoch than
+    /// before is a later one (`Sightings`): the ways to the former are none any more.
+    package mutating func pathUp(_ way: Way, epoch: String, now: Int64) -> [Action] {
         var actions: [Action] = []
-        if let peer = self.peer, peer.epoch != epoch { actions += self.begin(with: nil, now: now) }
-        self.path = .unconfirmed
-        self.silentSince = now
-        self.hasToldGap = false
-        actions.append(.sync(self.makeSync()))
+        if self.epoch != epoch {
+            self.epoch = epoch
+            self.ways.removeAll()
+            self.way = nil
+            self.isConfirmed = false
+        }
+        if let peer, peer.epoch != epoch { actions += self.begin(with: nil, now: now) }
+        guard !self.ways.contains(way) else { return actions }
+        self.ways.append(way)
+        if self.way == nil {
+            self.way = way
+            self.silentSince = now
+            actions += self.ask(now: now)
+        } else if !self.isConfirmed {
+            actions.append(.sync(self.makeSync(ask: self.asked), over: way))
+        }
         return actions
     }
 
-    /// The way is gone. What is sent from here on waits for the next.
-    package mutating func pathDown(now: Int64) {
-        guard self.path != .down else { return }
-        self.path = .down
+    /// A way is gone. What is sent from here on goes over another one that answers, or waits for the next.
+    package mutating func pathDown(_ way: Way, now: Int64) -> [Action] {
+        guard let index = self.ways.firstIndex(of: way) else { return [] }
+        self.ways.remove(at: index)
+        guard self.way == way else { return [] }
+        self.way = self.ways.first
+        self.isConfirmed = false
+        guard self.ways.isEmpty else {
+            self.silentSince = self.silentSince ?? now
+            return self.ask(now: now)
+        }
+        self.gap = nil
         self.silentSince = self.isPristine && self.kept.isEmpty ? nil : (self.silentSince ?? now)
+        return []
+    }
+
+    /// Asks over all ways; the first that is answered is the one.
+    private mutating func ask(now: Int64) -> [Action] {
+        self.isConfirmed = false
+        self.asked += 1
+        self.askedAt = now
+        let sync = self.makeSync(ask: self.asked)
+        return self.ways.map { .sync(sync, over: $0) }
     }
 
     // MARK: Sending
@@ -149,7 +201,7 @@ package struct ReliableChannel<Message> {
 
     /// Takes the next message that is to be sent, with its number in ``outgoing``; nil: none, or there is no way.
     package mutating func next() -> (message: Message, number: UInt64)? {
-        guard self.path == .confirmed, self.sent < self.acknowledged + UInt64(self.kept.count) else { return nil }
+        guard self.isConfirmed, self.sent < self.acknowledged + UInt64(self.kept.count) else { return nil }
         self.sent += 1
         self.exposed = max(self.exposed, self.sent)
         return (self.kept[Int(self.sent - self.acknowledged - 1)].message, self.sent)
@@ -178,14 +230,15 @@ package struct ReliableChannel<Message> {
     package mutating func received(_ number: UInt64, bytes: Int, now: @autoclosure () -> Int64) -> Reception {
         guard self.peer != nil, number > self.taken else { return .dropped }
         guard number == self.taken + 1 else {
-            // Something in between took a message and lost it, without a word: all after it comes again.
-            guard !self.hasToldGap, self.path != .down else { return .dropped }
-            self.hasToldGap = true
+            // Something in between took a message and lost it, or it came another way than those before it: all after
+            // what was taken comes again, and until it has there is no more to say.
+            guard self.gap == nil, self.way != nil else { return .dropped }
+            self.gap = Gap(end: number, have: self.taken, toldAt: now())
             return .gap(self.makeSync(isGap: true))
         }
         self.taken = number
         self.takenBytes += bytes
-        self.hasToldGap = false
+        if let gap, number >= gap.end { self.gap = nil }
         if self.takenSince == nil { self.takenSince = now() }
         return .taken
     }
@@ -203,36 +256,43 @@ package struct ReliableChannel<Message> {
     private mutating func acknowledge() -> UInt64? {
         self.takenSince = nil
         self.takenBytes = 0
-        guard self.path != .down, self.told < self.taken else { return nil }
+        guard self.way != nil, self.told < self.taken else { return nil }
         self.told = self.taken
         return self.taken
     }
 
     // MARK: Who is there
 
-    /// The other end said who it is and what it has.
-    package mutating func received(_ sync: Sync, now: Int64) -> [Action] {
-        guard self.path != .down, !self.isOutdated(sync.me) else { return [] }
+    /// The other end said, over a way, who it is and what it has.
+    package mutating func received(_ sync: Sync, over way: Way, now: Int64) -> [Action] {
+        guard self.ways.contains(way), !self.isOutdated(sync.me) else { return [] }
         var actions: [Action] = []
         var isNews = sync.you != self.me
         if sync.me != self.peer {
             isNews = true
             actions += self.begin(with: sync.me, now: now)
         }
-        if isNews { actions.append(.sync(self.makeSync())) }
+        if isNews || sync.ask != nil { actions.append(.sync(self.makeSync(), over: way)) }
+        let isLater = sync.ask.map { $0 > self.heardAsk } ?? false
+        self.heardAsk = max(self.heardAsk, sync.ask ?? 0)
         // What it says of somebody that we were, or are no longer, is about other messages.
         guard sync.you == self.me, sync.have <= self.exposed else { return actions }
         self.forget(upTo: sync.have, now: now)
-        if self.path == .unconfirmed || sync.isGap { self.sent = self.acknowledged }
-        self.path = .confirmed
+        if !self.isConfirmed || (isLater && self.way != way) {
+            self.way = way
+            self.isConfirmed = true
+            self.sent = self.acknowledged
+        } else if sync.isGap {
+            self.sent = self.acknowledged
+        }
         if self.kept.isEmpty { self.silentSince = nil }
         return actions
     }
 
-    /// An incarnation that another one of the same start has followed: its word was on the way for long.
+    /// An incarnation that another one has followed: its word was on the way for long.
     private func isOutdated(_ incarnation: Incarnation) -> Bool {
-        guard let peer, peer.epoch == incarnation.epoch else { return false }
-        return incarnation.generation < peer.generation
+        guard incarnation.epoch == self.epoch else { return true }
+        return incarnation.generation < self.peer?.generation ?? 0
     }
 
     /// Nothing is known of the other end, and it can know nothing of us.
@@ -256,9 +316,10 @@ package struct ReliableChannel<Message> {
         self.told = 0
         self.takenSince = nil
         self.takenBytes = 0
-        self.hasToldGap = false
-        if self.path == .confirmed { self.path = .unconfirmed }
-        self.silentSince = self.path == .down && self.kept.isEmpty ? nil : now
+        self.gap = nil
+        self.heardAsk = 0
+        self.isConfirmed = false
+        self.silentSince = self.way == nil && self.kept.isEmpty ? nil : now
         return wasKnown ? [.restarted(lost: lost)] : []
     }
 
@@ -272,13 +333,11 @@ package struct ReliableChannel<Message> {
             self.silentSince = nil
             return [.restarted(lost: lost)]
         }
-        var actions = self.begin(with: nil, now: now)
-        if self.path != .down { actions.append(.sync(self.makeSync())) }
-        return actions
+        return self.begin(with: nil, now: now) + self.ask(now: now)
     }
 
-    private func makeSync(isGap: Bool = false) -> Sync {
-        Sync(me: self.me, you: self.peer, have: self.taken, isGap: isGap)
+    private func makeSync(isGap: Bool = false, ask: UInt64? = nil) -> Sync {
+        Sync(me: self.me, you: self.peer, have: self.taken, isGap: isGap, ask: ask)
     }
 
     // MARK: Time
@@ -286,11 +345,25 @@ package struct ReliableChannel<Message> {
     /// This process stood still for so many milliseconds: they were not the other end's.
     package mutating func stoodStill(_ milliseconds: Int64) {
         if let since = self.silentSince { self.silentSince = since + milliseconds }
+        self.askedAt += milliseconds
     }
 
     /// To be called every hundred milliseconds or so while ``isWaiting``; ``burstEnded(now:)`` after it.
     package mutating func tick(now: Int64) -> [Action] {
-        guard let since = self.silentSince, now - since >= self.limits.silence else { return [] }
-        return self.reset(now: now)
+        if let since = self.silentSince {
+            if now - since >= self.limits.silence { return self.reset(now: now) }
+            // The router may stand still, or what it was given be lost. With one way there is nothing to choose.
+            let isStuck = self.ways.count > 1 || (self.way != nil && !self.isConfirmed)
+            if isStuck, now - max(since, self.askedAt) >= self.limits.patience { return self.ask(now: now) }
+        }
+        return self.tellGap(now: now)
+    }
+
+    /// A gap that nothing came to fill is told again.
+    private mutating func tellGap(now: Int64) -> [Action] {
+        guard let gap, let way, now - gap.toldAt >= self.limits.gapAgain else { return [] }
+        self.gap?.toldAt = now
+        self.gap?.have = self.taken
+        return gap.have == self.taken ? [.sync(self.makeSync(isGap: true), over: way)] : []
     }
 }

@@ -47,30 +47,34 @@ final class RunningSuite: Sendable {
     ///   - c2s: lines of the section `c2s`, beside its listeners.
     ///   - configuration: further sections.
     ///   - instances: C2S processes.
+    ///   - routers: router processes.
     ///   - cluster: a PostgreSQL of its own, for a test that stops it.
     static func start(
         c2s: String = "",
         configuration: String = "",
         instances: Int = 1,
+        routers: Int = 1,
         cluster: PrivateCluster? = nil
     ) async throws -> RunningSuite {
+        let configuration = routers == 1 ? configuration : configuration + "\nsupervisor:\n  router: \(routers)\n"
         // A port that was free when it was chosen may be taken when a process listens.
         for _ in 0..<2 {
-            let suite = try? await launch(c2s, configuration, instances, cluster)
+            let suite = try? await launch(c2s, configuration, instances, routers, cluster)
             if let suite { return suite }
         }
-        return try await launch(c2s, configuration, instances, cluster)
+        return try await launch(c2s, configuration, instances, routers, cluster)
     }
 
     private static func launch(
         _ c2s: String,
         _ configuration: String,
         _ instances: Int,
+        _ routers: Int,
         _ cluster: PrivateCluster?
     ) async throws -> RunningSuite {
         let suite = try await RunningSuite(cluster: cluster ?? PrivateCluster.shared())
         try suite.writeFiles(c2s: c2s, configuration)
-        try suite.launch("router-1")
+        for number in 1...routers { try suite.launch("router-\(number)") }
         try suite.launch("sm-1")
         for number in 1...instances { try suite.launch("c2s-\(number)") }
         for name in suite.processes.withLock({ $0.keys.sorted() }) { try await suite.awaitReady(name) }
@@ -81,8 +85,8 @@ final class RunningSuite: Sendable {
         directory = try TemporaryDirectory.make("suite")
         self.cluster = cluster
         database = try cluster.makeDatabase()
-        (clientPort, directTLSPort, componentPort) = try (FreePort.next(), FreePort.next(), FreePort.next())
-        httpPorts = try ["router": FreePort.next(), "sm": FreePort.next(), "c2s": FreePort.next(run: 8)]
+        (clientPort, directTLSPort, componentPort) = try (FreePort.next(), FreePort.next(), FreePort.next(run: 4))
+        httpPorts = try ["router": FreePort.next(run: 4), "sm": FreePort.next(), "c2s": FreePort.next(run: 8)]
     }
 
     deinit { stop() }
