@@ -71,8 +71,8 @@ final class Membership {
     /// told that they need not wait.
     func leave() -> EventLoopFuture<Void> {
         let loop = database.eventLoop
-        let left = server.depart().assumeIsolated().flatMap { epoch -> EventLoopFuture<UInt64> in
-            self.keeper.leave().map { epoch }
+        let left = server.depart().assumeIsolated().flatMap { departure -> EventLoopFuture<UInt64> in
+            self.keeper.leave().map { departure.epoch }
         }.nonisolated()
         return left.assumeIsolated().map { self.server.tellReleased(under: $0) }.nonisolated()
             .flatMapError { _ in loop.makeSucceededVoidFuture() }

@@ -95,7 +95,7 @@ import XMPPCore
         for number in 0..<500 { chat(ann, "\(number)") }
         world.database.isAway = true
         var lost: Int?
-        world.server.depart().assumeIsolated().whenSuccess { lost = $0 }
+        world.server.depart().assumeIsolated().whenSuccess { lost = $0.lost }
         world.loop.advanceTime(by: .seconds(1))
         #expect(lost == 500)
     }

@@ -11,12 +11,18 @@ import XMPPCore
 
 /// The end of the process: what is in memory only goes to the database.
 extension SMServer {
+    /// What a departure has come to.
+    struct Departure {
+        /// Under which others own the users.
+        let epoch: UInt64
+        /// Messages that could not be written.
+        let lost: Int
+    }
+
     /// The process stops, and is no owner any more: what no client acknowledged and no row holds is written, rows that
     /// are acknowledged are deleted, and sessions without connection go to those who own their users next. Contacts are
     /// told nothing.
-    ///
-    /// - Returns: the epoch under which others own the users.
-    func depart() -> EventLoopFuture<UInt64> {
+    func depart() -> EventLoopFuture<Departure> {
         stop()
         let epoch = map.epoch + 1
         map = OwnershipMap(epoch: epoch, instances: map.instances.filter { $0 != link.instanceName })
@@ -25,7 +31,7 @@ extension SMServer {
         for instance in instances.keys where instance.isOwner { tellMap(to: instance) }
         let leaving = Array(users.all)
         for user in leaving { passOn(user, under: map) }
-        return write(lastWrites(of: leaving)).map { _ in epoch }
+        return write(lastWrites(of: leaving)).map { Departure(epoch: epoch, lost: $0) }
     }
 
     func tellReleased(under epoch: UInt64) {

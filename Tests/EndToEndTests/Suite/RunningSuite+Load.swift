@@ -6,7 +6,7 @@ import Testing
 /// `jackdaw-load` against a suite.
 extension RunningSuite {
     /// A suite that the generator may register accounts at, and that does not slow it.
-    static func startForLoad(routers: Int = 1) async throws -> RunningSuite {
+    static func startForLoad(routers: Int = 1, managers: Int = 1) async throws -> RunningSuite {
         let limits = """
               limits:
                 stanzas_per_second: 100000
@@ -18,7 +18,7 @@ extension RunningSuite {
               per_address: 1000
               total: 1000
             """
-        return try await start(c2s: limits, configuration: configuration, routers: routers)
+        return try await start(c2s: limits, configuration: configuration, routers: routers, managers: managers)
     }
 
     /// Runs the generator, and gives the numbers of its report.

@@ -48,21 +48,23 @@ final class RunningSuite: Sendable {
     ///   - configuration: further sections.
     ///   - instances: C2S processes.
     ///   - routers: router processes.
+    ///   - managers: SM processes.
     ///   - cluster: a PostgreSQL of its own, for a test that stops it.
     static func start(
         c2s: String = "",
         configuration: String = "",
         instances: Int = 1,
         routers: Int = 1,
+        managers: Int = 1,
         cluster: PrivateCluster? = nil
     ) async throws -> RunningSuite {
         let configuration = routers == 1 ? configuration : configuration + "\nsupervisor:\n  router: \(routers)\n"
         // A port that was free when it was chosen may be taken when a process listens.
         for _ in 0..<2 {
-            let suite = try? await launch(c2s, configuration, instances, routers, cluster)
+            let suite = try? await launch(c2s, configuration, instances, routers, managers, cluster)
             if let suite { return suite }
         }
-        return try await launch(c2s, configuration, instances, routers, cluster)
+        return try await launch(c2s, configuration, instances, routers, managers, cluster)
     }
 
     private static func launch(
@@ -70,12 +72,13 @@ final class RunningSuite: Sendable {
         _ configuration: String,
         _ instances: Int,
         _ routers: Int,
+        _ managers: Int,
         _ cluster: PrivateCluster?
     ) async throws -> RunningSuite {
         let suite = try await RunningSuite(cluster: cluster ?? PrivateCluster.shared())
         try suite.writeFiles(c2s: c2s, configuration)
         for number in 1...routers { try suite.launch("router-\(number)") }
-        try suite.launch("sm-1")
+        for number in 1...managers { try suite.launch("sm-\(number)") }
         for number in 1...instances { try suite.launch("c2s-\(number)") }
         for name in suite.processes.withLock({ $0.keys.sorted() }) { try await suite.awaitReady(name) }
         return suite
@@ -86,7 +89,7 @@ final class RunningSuite: Sendable {
         self.cluster = cluster
         database = try cluster.makeDatabase()
         (clientPort, directTLSPort, componentPort) = try (FreePort.next(), FreePort.next(), FreePort.next(run: 4))
-        httpPorts = try ["router": FreePort.next(run: 4), "sm": FreePort.next(), "c2s": FreePort.next(run: 8)]
+        httpPorts = try ["router": FreePort.next(run: 4), "sm": FreePort.next(run: 4), "c2s": FreePort.next(run: 8)]
     }
 
     deinit { stop() }
