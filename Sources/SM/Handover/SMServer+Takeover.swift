@@ -17,6 +17,12 @@ extension SMServer {
     /// Whether the user's traffic is held until the takeover is over.
     func isHeld(_ user: BareJID) -> Bool { takeover?.concerns(user) ?? false }
 
+    /// Whether a message that we have had may be sent once more: by another SM, or since one of us has changed.
+    var mayComeAgain: Bool { map.instances.count > 1 || now() < remembersUntil }
+
+    /// So long after a new map, in microseconds.
+    private static let memory: Int64 = 300_000_000
+
     // MARK: - The map
 
     /// The map in force, from the database; in order of epochs.
@@ -25,6 +31,7 @@ extension SMServer {
         logger.notice("owners of users", metadata: ["epoch": "\(map.epoch)", "instances": "\(map.instances)"])
         let before = takeover?.before ?? self.map
         self.map = map
+        remembersUntil = now() + Self.memory
         beginTakeover(from: before)
         release(under: map)
         forwarded.mapChanged(to: map)

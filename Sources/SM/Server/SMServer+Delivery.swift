@@ -120,7 +120,7 @@ extension SMServer {
         }
         if let delivery {
             user.ledger.discard(delivery)
-            if isTaken, outgoing.passage?.origin != nil { user.known.hold(outgoing.stableID, delivery) }
+            if isTaken, mayComeAgain { user.known.hold(outgoing.stableID, delivery) }
             if isTaken, row == nil, outgoing.passage != nil { takeIntoCustody(outgoing, delivery, of: user) }
         }
         for session in full { endOverflowing(session) }
@@ -257,7 +257,7 @@ extension SMServer {
     /// The message needs no sender any more: a client has it, a row holds it, or it is gone as it should.
     func settle(_ outgoing: Outgoing, of user: User) {
         outgoing.passage?.leaveCustody()
-        user.known.settle(outgoing.stableID, isRemembered: outgoing.passage?.origin != nil)
+        user.known.settle(outgoing.stableID, isRemembered: mayComeAgain)
     }
 
     /// A client has the message: its sender may know. Gives the row to delete.

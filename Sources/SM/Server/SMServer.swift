@@ -74,6 +74,8 @@ final class SMServer {
     // Who owns whom: `Handover`.
     /// The map in force; 0 before the first.
     var map = OwnershipMap.none
+    /// Until then messages are known that may come again (`KnownMessages`), in microseconds since 1970.
+    var remembersUntil: Int64 = 0
     /// While users arrive; nil: all of ours are here.
     var takeover: Takeover?
     /// The sessions that arrive, by name.
