@@ -193,7 +193,7 @@ import NIOCore
         if sqlstate.isEmpty || sqlstate.hasPrefix("08") || ended.contains(sqlstate) {
             return .lost(message)
         }
-        if sqlstate == OwnerLock.fencedState { return .failure(.fenced) }
+        if sqlstate == Fence.sqlstate { return .failure(.fenced) }
         if sqlstate.hasPrefix("23") {
             return .failure(.constraint(name: unsafe field(result, "n") ?? "", sqlstate: sqlstate))
         }

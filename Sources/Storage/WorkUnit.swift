@@ -28,6 +28,8 @@ struct Fence: Sendable {
     let epoch: UInt64
     let keeps: @Sendable (_ user: String) -> Bool
 
+    /// What the function raises under another epoch.
+    static let sqlstate = "JD001"
     /// The first step of each group that has a claim.
     static let statement = Statement("fence", isRepeatable: true, "SELECT owner_fence($1)")
 }

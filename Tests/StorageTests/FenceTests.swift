@@ -210,8 +210,8 @@ import Testing
             return Self.result(Self.write(database, "a", 1))
         }
         let waiting =
-            "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE mode = 'ShareLock' "
-            + "AND locktype = 'advisory' AND NOT granted AND datname = current_database()"
+            "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE mode = 'RowShareLock' "
+            + "AND NOT granted AND datname = current_database()"
         while try world.psql(waiting) == "0" { await Task.yield() }
         _ = try await blocker.run("SELECT pg_advisory_unlock(43)")
         #expect(try await raised == 2)

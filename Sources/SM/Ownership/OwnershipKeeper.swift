@@ -11,6 +11,9 @@ import Storage
 /// peer whose heartbeat stands still for 5 s is evicted: its connections are ended and the epoch raised, in one
 /// transaction. What to do when is decided by ``OwnershipStateMachine``.
 ///
+/// Each map is for `Database.renewFence(epoch:keeping:)` and for the writer of session records, in ``onChange``; in the
+/// database's `onFenced` belongs a ``look()``.
+///
 /// Confined to its event loop, like its callbacks. Set those before ``join()``.
 final class OwnershipKeeper {
     let member: OwnershipMember
@@ -19,7 +22,8 @@ final class OwnershipKeeper {
     /// Every new map, in the order of the epochs, none left out: from one to the next users move between those that came
     /// or went. The map of ``join()`` comes first.
     var onChange: (OwnershipMap) -> Void = { _ in }
-    /// We are no member any more: whatever is held belongs to others by now. Drop it and join again.
+    /// We are no member any more: whatever is held belongs to others by now. Drop it and join again, and renew the fence
+    /// with the map that this gives, keeping nothing: what waits there was asked for by an owner that is none.
     var onEvicted: () -> Void = {}
 
     private let store: any OwnershipStorage

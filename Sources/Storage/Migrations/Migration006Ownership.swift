@@ -3,15 +3,16 @@
 extension Migration {
     /// Which SM instances share the users, and since which epoch.
     ///
-    /// - `owner_epoch`: one row, the epoch. Whoever raises it holds ``OwnerLock/fence`` exclusively, and each group of
-    ///   writes holds it shared from before it compares the epoch to its end: once a new epoch can be seen, no group of
-    ///   an older one can commit.
+    /// - `owner_epoch`: one row, the epoch. Whoever raises it locks the table exclusively, and each group of writes locks
+    ///   it shared from before it compares the epoch to its end: once a new epoch can be seen, no group of an older one
+    ///   can commit. Of the locks of tables these two stand in each other's way and in nobody else's; an advisory lock
+    ///   would do the same, but C2S's role, which may do nothing here, could take that as well.
     /// - `owner_maps`: the instances of each epoch, so that who looks seldom misses none. The last 1000 are kept.
     /// - `owner_instances`: who is there now. `application` is the `application_name` of the instance's connections.
     ///   `heartbeat` only ever differs from before: it starts at the clock, so that who joins again is not mistaken.
     ///
-    /// All changes of the members go through the functions, one at a time (``OwnerLock/members``). Where a lock cannot
-    /// be had within a second they fail (SQLSTATE 55P03): a queue for the fence would hold up the writes of all others.
+    /// All changes of the members go through the functions, one at a time (`owner_lock_members`). Where a lock cannot be
+    /// had within a second they fail (SQLSTATE 55P03): a queue for the fence would hold up the writes of all others.
     static let ownership = Migration(version: 6, sql: tables + fence + raise + membership + eviction)
 
     private static let tables = """
@@ -39,23 +40,24 @@ extension Migration {
     private static let fence = """
         CREATE FUNCTION owner_fence(expected bigint) RETURNS void LANGUAGE plpgsql AS $$
         BEGIN
-            PERFORM pg_advisory_xact_lock_shared(\(OwnerLock.fence));
+            LOCK TABLE owner_epoch IN ROW SHARE MODE;
             IF (SELECT epoch FROM owner_epoch WHERE one) IS DISTINCT FROM expected THEN
-                RAISE EXCEPTION 'the epoch is not %', expected USING ERRCODE = '\(OwnerLock.fencedState)';
+                RAISE EXCEPTION 'the epoch is not %', expected USING ERRCODE = '\(Fence.sqlstate)';
             END IF;
         END
         $$;
 
         """
 
-    /// Makes the instances of now the map of the next epoch, which is greater than `known`, and gives that epoch.
+    /// Makes the instances of now the map of the next epoch, which is greater than `known`, and gives that epoch. The lock
+    /// of who changes the members is one that heartbeats do not wait for.
     private static let raise = """
         CREATE FUNCTION owner_raise(known bigint) RETURNS bigint LANGUAGE plpgsql AS $$
         DECLARE
             raised bigint;
         BEGIN
             PERFORM set_config('lock_timeout', '1s', true);
-            PERFORM pg_advisory_xact_lock(\(OwnerLock.fence));
+            LOCK TABLE owner_epoch IN EXCLUSIVE MODE;
             UPDATE owner_epoch SET epoch = greatest(epoch, known) + 1 RETURNING epoch INTO raised;
             INSERT INTO owner_maps (epoch, instances)
                 VALUES (raised, array(SELECT name FROM owner_instances ORDER BY name));
@@ -66,7 +68,7 @@ extension Migration {
         CREATE FUNCTION owner_lock_members() RETURNS void LANGUAGE plpgsql AS $$
         BEGIN
             PERFORM set_config('lock_timeout', '1s', true);
-            PERFORM pg_advisory_xact_lock(\(OwnerLock.members));
+            LOCK TABLE owner_maps IN SHARE UPDATE EXCLUSIVE MODE;
         END
         $$;
 
@@ -148,14 +150,4 @@ extension Migration {
         END
         $$;
         """
-}
-
-/// Advisory locks of the ownership, and what its functions say.
-enum OwnerLock {
-    /// Held shared by each group of writes of an owner, exclusively by who raises the epoch ("jackfenc" in ASCII).
-    static let fence: Int64 = 0x6a61_636b_6665_6e63
-    /// Held by who changes the members ("jackmemb" in ASCII).
-    static let members: Int64 = 0x6a61_636b_6d65_6d62
-    /// The SQLSTATE of a group whose epoch is over.
-    static let fencedState = "JD001"
 }

@@ -233,7 +233,7 @@ import Testing
         let url = "\(world.cluster.url(world.name)) application_name='sm-2 one'"
         let stuck = try ChildProcess(["psql", "-XAtq", "-d", url, "-c", "SELECT owner_fence(2), pg_sleep(600)"])
         let locks =
-            "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' "
+            "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.mode = 'RowShareLock' "
             + "AND a.application_name = 'sm-2 one' AND a.datname = current_database()"
         while try world.psql(locks) == "0" {
             await Task.yield()
