@@ -34,7 +34,12 @@ import Testing
     private static let cases = [
         Case(testDescription: "sent, acknowledged and received", steps: sent(2) + [.receive(0), .receive(1)]),
         Case(testDescription: "acknowledged, never received", steps: sent(2) + [.receive(0)], violations: [.lost: 1]),
-        Case(testDescription: "neither acknowledged nor refused", steps: [.send(at: 0)], violations: [.unresolved: 1], late: 1),
+        Case(
+            testDescription: "neither acknowledged nor refused",
+            steps: [.send(at: 0)],
+            violations: [.unresolved: 1],
+            late: 1
+        ),
         Case(
             testDescription: "received, but neither acknowledged nor refused",
             steps: [.send(at: 0), .receive(0)],
@@ -43,7 +48,11 @@ import Testing
         ),
         Case(testDescription: "refused", steps: [.send(at: 0), .refuse(0)]),
         Case(testDescription: "acknowledged, then refused", steps: sent(1) + [.refuse(0)]),
-        Case(testDescription: "twice in one session", steps: sent(1) + [.receive(0), .receive(0)], violations: [.doubled: 1]),
+        Case(
+            testDescription: "twice in one session",
+            steps: sent(1) + [.receive(0), .receive(0)],
+            violations: [.doubled: 1]
+        ),
         Case(
             testDescription: "twice in one session, with another stable id",
             steps: sent(1) + [.receive(0), .receive(0, id: 8)],

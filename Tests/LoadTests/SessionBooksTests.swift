@@ -47,7 +47,10 @@ import Testing
         #expect(text.contains("id='3-41'"))
     }
 
-    @Test("The stable id is that of the element", arguments: ["id='s-7' by='bob@localhost'", "by=\"bob@localhost\" id=\"s-7\""])
+    @Test(
+        "The stable id is that of the element",
+        arguments: ["id='s-7' by='bob@localhost'", "by=\"bob@localhost\" id=\"s-7\""]
+    )
     func stableID(_ attributes: String) {
         let text =
             "<message from='a@b/c' id='3-41'><body>3-41-2 x</body><stanza-id xmlns='urn:xmpp:sid:0' \(attributes)/></message>"
@@ -64,7 +67,9 @@ import Testing
 
     @Test(
         "What is none of the run's is foreign",
-        arguments: ["<body>hello</body>", "<body>1-2</body>", "<body>+1-2-3</body>", "<body>1--2-3</body>", "<subject/>", ""]
+        arguments: [
+            "<body>hello</body>", "<body>1-2</body>", "<body>+1-2-3</body>", "<body>1--2-3</body>", "<subject/>", "",
+        ]
     )
     func foreign(_ content: String) {
         #expect(arrived("<message id='3-41'>\(content)</message>") == .foreign)

@@ -27,8 +27,9 @@ protocol ChaosClientOwner: AnyObject {
 /// | away | `comeBack` → waiting |
 /// | waiting (for the end of a pause) | `look` → connecting |
 /// | connecting | a login → online; a failure → waiting |
-/// | online | a broken connection → waiting; `leave` → away, or leaving |
+/// | online | a broken connection → waiting; `leave` → away, leaving or silent |
 /// | leaving (for acknowledgements before a clean end) | `look` → away |
+/// | silent (reads nothing) | `comeBack` → waiting |
 final class ChaosClient: ChaosConnectionOwner {
     enum Farewell: CaseIterable {
         /// The stream ends, then the connection.
@@ -37,6 +38,8 @@ final class ChaosClient: ChaosConnectionOwner {
         case untilResumption
         /// The connection breaks, and a new session is opened later.
         case forGood
+        /// The client reads nothing more; later the connection breaks, and the session is resumed.
+        case silent
     }
 
     private enum State {
@@ -45,6 +48,7 @@ final class ChaosClient: ChaosConnectionOwner {
         case connecting(ChaosConnection)
         case online(ChaosConnection)
         case leaving(ChaosConnection, since: Int64)
+        case silent(ChaosConnection)
     }
 
     private static let stanzasPerRequest = 5
@@ -80,7 +84,12 @@ final class ChaosClient: ChaosConnectionOwner {
 
     var isOnline: Bool { connection != nil }
 
-    var isAway: Bool { if case .away = state { true } else { false } }
+    var isAway: Bool {
+        switch state {
+        case .away, .silent: true
+        case .waiting, .connecting, .online, .leaving: false
+        }
+    }
 
     /// Whether it takes part in the sending.
     var maySend: Bool {
@@ -90,13 +99,13 @@ final class ChaosClient: ChaosConnectionOwner {
 
     /// Messages that were sent, or are to be sent again, and are not acknowledged.
     var unacknowledged: [MessageReference] {
-        doubtful + (books?.unacknowledged ?? []).compactMap { if case .message(let message) = $0 { message } else { nil } }
+        doubtful + (books?.unacknowledged ?? []).compactMap(\.message)
     }
 
     private var connection: ChaosConnection? {
         switch state {
         case .online(let connection), .leaving(let connection, _): connection
-        case .away, .waiting, .connecting: nil
+        case .away, .waiting, .connecting, .silent: nil
         }
     }
 
@@ -106,6 +115,9 @@ final class ChaosClient: ChaosConnectionOwner {
         switch state {
         case .away: state = .waiting(until: owner.now + pause)
         case .leaving(let connection, _): state = .online(connection)
+        case .silent(let connection):
+            breakOff(connection)
+            state = .waiting(until: owner.now + pause)
         case .waiting, .connecting, .online: break
         }
     }
@@ -118,6 +130,10 @@ final class ChaosClient: ChaosConnectionOwner {
         case .forGood:
             breakOff(connection)
             isToLogInAnew = true
+        case .silent:
+            disturb()
+            connection.stopReading()
+            state = .silent(connection)
         }
     }
 
@@ -133,14 +149,18 @@ final class ChaosClient: ChaosConnectionOwner {
     func quit() {
         switch state {
         case .online(let connection), .leaving(let connection, _): close(connection)
-        case .connecting(let connection): connection.drop(.close)
+        case .connecting(let connection), .silent(let connection): connection.drop(.close)
         case .away, .waiting: break
         }
         state = .away
     }
 
-    private func breakOff(_ connection: ChaosConnection) {
+    private func disturb() {
         for message in unacknowledged { owner.records.disturbed(message) }
+    }
+
+    private func breakOff(_ connection: ChaosConnection) {
+        disturb()
         connection.drop(owner.random() < 0.5 ? .close : .reset)
         brokenAt = owner.now
         state = .away
@@ -160,7 +180,7 @@ final class ChaosClient: ChaosConnectionOwner {
     func look() {
         let now = owner.now
         switch state {
-        case .away: break
+        case .away, .silent: break
         case .waiting(let until): if now >= until { connect() }
         case .connecting(let connection):
             if (NIODeadline.now() - connection.started).nanoseconds > Self.patience {
@@ -244,7 +264,8 @@ final class ChaosClient: ChaosConnectionOwner {
     private func acknowledge(_ h: UInt32) {
         guard let entries = books?.acknowledge(h) else {
             let state = books.map { "\($0.acknowledged) to \($0.sent)" } ?? "none"
-            return owner.records.note(.impossibleAcknowledgement, text: "client \(index): h=\(h), possible are \(state)")
+            let text = "client \(index): h=\(h), possible are \(state)"
+            return owner.records.note(.impossibleAcknowledgement, text: text)
         }
         for case .message(let message) in entries { owner.records.acknowledged(message, at: owner.now) }
     }
@@ -315,7 +336,12 @@ final class ChaosClient: ChaosConnectionOwner {
         case .connecting(let current) where current === connection:
             failures += 1
             owner.client(self, failedToLogIn: reason)
-        case .online(let current) where current === connection, .leaving(let current, _) where current === connection:
+        case .silent(let current) where current === connection:
+            brokenAt = owner.now
+            state = .away
+            return
+        case .online(let current) where current === connection,
+            .leaving(let current, _) where current === connection:
             brokenAt = owner.now
             owner.client(self, lost: connection, reason: reason)
         default: return

@@ -7,7 +7,7 @@ import NIOCore
 struct ChaosCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "chaos",
-        abstract: "Clients that count what becomes of each message while somebody breaks the server; for scripts/chaos.",
+        abstract: "Clients that count what becomes of each message; scripts/chaos breaks the server meanwhile.",
         discussion: """
             It reads commands from stdin, one a line, and answers each with a line of JSON: go, status, fault, calm, \
             drop N, pause SECONDS, report, quit. Between them it tells of each connection that broke against the \

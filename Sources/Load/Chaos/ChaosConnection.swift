@@ -93,6 +93,11 @@ final class ChaosConnection: ChannelInboundHandler {
         (below ?? context)?.close(promise: nil)
     }
 
+    /// Reads nothing more, as if the network were gone without a word: the server finds out only if it asks.
+    func stopReading() {
+        context?.channel.setOption(.autoRead, value: false).whenFailure { _ in }
+    }
+
     /// Gives the connection up because of something that it did; the owner is told.
     func giveUp(_ reason: String) {
         end(reason)

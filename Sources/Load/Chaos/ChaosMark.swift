@@ -79,7 +79,9 @@ struct ArrivedMessage {
 
     /// The `id` of the first `<stanza-id/>` (XEP-0359).
     private static func stableID(in text: String) -> String? {
-        guard let tag = text.range(after: "<stanza-id"), let value = text[tag...].range(after: " id=") else { return nil }
+        guard let tag = text.range(after: "<stanza-id"), let value = text[tag...].range(after: " id=") else {
+            return nil
+        }
         let rest = text[value...]
         guard let quote = rest.first else { return nil }
         return String(rest.dropFirst().prefix { $0 != quote })
@@ -87,7 +89,9 @@ struct ArrivedMessage {
 
     /// The defined condition of a stanza error (RFC 6120 section 8.3.3).
     static func condition(of text: String) -> String {
-        guard let tag = text.range(after: "<error"), let end = text[tag...].firstIndex(of: ">") else { return "unknown" }
+        guard let tag = text.range(after: "<error"), let end = text[tag...].firstIndex(of: ">") else {
+            return "unknown"
+        }
         for element in text[end...].split(separator: "<").dropFirst() {
             let name = element.prefix { $0 != " " && $0 != "/" && $0 != ">" }
             if !name.isEmpty, name != "text" { return String(name) }

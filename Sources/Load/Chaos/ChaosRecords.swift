@@ -214,7 +214,8 @@ extension ChaosRecords {
             case .again: false
             }
         if isOvertaken {
-            let text = "\(copy) copy, in sessions \(sessions), after \(highest) there and \(pairs[pair].highest) anywhere"
+            let others = "\(highest) there and \(pairs[pair].highest) anywhere"
+            let text = "\(copy) copy, in sessions \(sessions), after \(others)"
             verdict.note(.reordered, receipt.message, .init(receivedAt: receipt.time), text: text)
         }
         pairs[pair].highest = max(pairs[pair].highest, number)
@@ -229,6 +230,7 @@ extension ChaosRecords {
     ///
     /// - Parameter faults: when something was being disturbed, as times since the start; messages that were sent then,
     ///   or up to a second before, are not asked for the time that their acknowledgement took.
+    /// - Returns: the verdict.
     mutating func endRound(faults: [Range<Int64>]) -> ChaosVerdict {
         for pair in pairs.indices {
             let first = pairs[pair].closed.count

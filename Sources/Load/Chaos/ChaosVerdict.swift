@@ -62,7 +62,13 @@ struct ChaosVerdict: Sendable {
     /// Of the acknowledgements of what was measured.
     var latency = LatencyHistogram()
 
-    mutating func note(_ violation: Violation, _ message: MessageReference?, _ facts: Facts = .init(), text: String? = nil) {
+    /// Counts a violation, and keeps it as an example if there are few.
+    mutating func note(
+        _ violation: Violation,
+        _ message: MessageReference?,
+        _ facts: Facts = .init(),
+        text: String? = nil
+    ) {
         violations[violation, default: 0] += 1
         guard violations[violation, default: 0] <= Self.sampleLimit else { return }
         samples.append(Sample(violation: violation, message: message, facts: facts, text: text))

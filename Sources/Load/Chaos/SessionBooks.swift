@@ -11,6 +11,8 @@ struct SessionBooks: Sendable {
         case message(MessageReference)
         /// Something else that counts, to be sent again as it is.
         case other(String)
+
+        var message: MessageReference? { if case .message(let message) = self { message } else { nil } }
     }
 
     /// Which of the client's sessions it is, from 1.
