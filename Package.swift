@@ -113,7 +113,7 @@ let package = Package(
             ["XML", "XMPPCore", "ComponentLink", "Config", "Daemon", nioCore, nioPosix, logging, argumentParser]
         ),
 
-        executable("Load", ["XML", "SASL", "TLS", nioCore, nioPosix, argumentParser]),
+        executable("Load", ["XML", "SASL", "TLS", nioCore, nioPosix, collections, argumentParser]),
 
         // What scripts/instructions counts.
         .executableTarget(

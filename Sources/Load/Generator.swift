@@ -8,7 +8,7 @@ import NIOPosix
 struct Generator: Sendable {
     let options: LoadOptions
     let eventLoop: any EventLoop
-    private let passwords: NIOLoopBound<SaltedPasswords>
+    let passwords: NIOLoopBound<SaltedPasswords>
 
     init(_ options: LoadOptions) async throws {
         self.options = options

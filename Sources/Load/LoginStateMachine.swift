@@ -9,6 +9,7 @@ import SASL
 /// ```
 /// header -> features -> [starttls -> proceed -> (TLS) -> header -> features] -> auth -> [challenge]
 ///     -> success -> header -> features -> bind -> [session] -> [enable] -> roster and presence -> ready
+///                                      -> [resume -> resumed -> ready | failed -> bind]
 /// ```
 struct LoginStateMachine {
     enum State {
@@ -17,6 +18,7 @@ struct LoginStateMachine {
         case registering
         case authenticating(SCRAMClient?)
         case awaitingBindFeatures
+        case resuming(features: String)
         case binding(features: String)
         case openingSession(features: String)
         case enabling
@@ -49,10 +51,23 @@ struct LoginStateMachine {
         var registers = false
         var resource = "load"
         var streamManagement = false
+        /// Asks for a session that can be resumed.
+        var resumption = false
+        /// The session to resume: its token, and how many stanzas arrived in it. If the server refuses, a new one begins.
+        var resumes: (token: String, received: UInt32)?
         var fetchesRoster = true
         var sendsPresence = true
         /// Whether the server lets a client see its own presence (RFC 6121 section 4.2.2).
         var seesOwnPresence = true
+    }
+
+    /// What came of the wish to resume.
+    enum Resumption: Equatable, Sendable {
+        case none
+        /// With the server's count of stanzas.
+        case resumed(handled: UInt32)
+        /// With the server's count, if it still knew the session, and the reason.
+        case refused(handled: UInt32?, reason: String)
     }
 
     private(set) var state: State
@@ -60,6 +75,9 @@ struct LoginStateMachine {
     private(set) var address = ""
     /// Whether stream management is on (XEP-0198).
     private(set) var isManaged = false
+    /// What a later connection can resume the session with.
+    private(set) var token: String?
+    private(set) var resumption = Resumption.none
     private let account: Account
     private let plan: Plan
 
@@ -91,11 +109,16 @@ struct LoginStateMachine {
         case (.registering, "iq"): return registered(stanza)
         case (.authenticating(let scram), "challenge"): return respond(to: stanza, scram, passwords)
         case (.authenticating(let scram), "success"): return authenticated(stanza, scram)
-        case (.awaitingBindFeatures, "features"): return bind(stanza.text)
+        case (.awaitingBindFeatures, "features"): return begin(stanza.text)
+        case (.resuming, "resumed"): return resumed(stanza)
+        case (.resuming(let features), "failed"):
+            resumption = .refused(handled: stanza["h"].flatMap { UInt32($0) }, reason: Self.condition(stanza))
+            return bind(features)
         case (.binding(let features), "iq") where stanza.has("type", "result"): return bound(stanza, features)
         case (.openingSession(let features), "iq") where stanza.has("type", "result"): return opened(features)
         case (.enabling, "enabled"):
             isManaged = true
+            if stanza.has("resume", "true") || stanza.has("resume", "1") { token = stanza["id"] }
             return announce()
         case (.awaiting(let roster, let presence), _): return arrived(stanza, roster: roster, presence: presence)
         case (.enabling, "presence"), (.enabling, "message"), (.ready, _): return .nothing
@@ -178,6 +201,27 @@ struct LoginStateMachine {
         return .restartStream
     }
 
+    private mutating func begin(_ features: String) -> Action {
+        guard let resumes = plan.resumes else { return bind(features) }
+        state = .resuming(features: features)
+        return .send("<resume xmlns='urn:xmpp:sm:3' previd='\(resumes.token)' h='\(resumes.received)'/>")
+    }
+
+    private mutating func resumed(_ stanza: ReceivedStanza) -> Action {
+        guard let handled = stanza["h"].flatMap({ UInt32($0) }) else { return fail("resumed without h") }
+        resumption = .resumed(handled: handled)
+        token = plan.resumes?.token
+        isManaged = true
+        state = .ready
+        return .ready
+    }
+
+    /// The name of the first child.
+    private static func condition(_ stanza: ReceivedStanza) -> String {
+        let child = stanza.text.split(separator: "<").dropFirst().first ?? ""
+        return String(child.prefix { $0 != " " && $0 != "/" && $0 != ">" })
+    }
+
     private mutating func bind(_ features: String) -> Action {
         state = .binding(features: features)
         return .send(
@@ -204,7 +248,8 @@ struct LoginStateMachine {
         guard plan.streamManagement else { return announce() }
         guard features.contains("urn:xmpp:sm:3") else { return fail("no XEP-0198: \(features.prefix(1_000))") }
         state = .enabling
-        return .send("<enable xmlns='urn:xmpp:sm:3'/>")
+        let resume = plan.resumption ? " resume='true'" : ""
+        return .send("<enable xmlns='urn:xmpp:sm:3'\(resume)/>")
     }
 
     private mutating func announce() -> Action {

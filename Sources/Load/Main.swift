@@ -12,7 +12,7 @@ struct LoadCommand: AsyncParsableCommand {
         abstract: "Puts an XMPP server under load and prints a line of JSON.",
         subcommands: [
             PrepareCommand.self, LoginCommand.self, IdleCommand.self, ChatCommand.self, PresenceCommand.self,
-            OfflineCommand.self,
+            OfflineCommand.self, ChaosCommand.self,
         ]
     )
 

@@ -179,6 +179,45 @@ import Testing
         }
     }
 
+    /// A client that authenticated and wants to resume.
+    private func resuming() -> (LoginStateMachine, LoginStateMachine.Action) {
+        var plan = LoginStateMachine.Plan()
+        (plan.streamManagement, plan.resumption, plan.resumes) = (true, true, (token: "token", received: 7))
+        (plan.fetchesRoster, plan.sendsPresence) = (false, false)
+        var login = machine(.plain, plan)
+        _ = say(Self.saslFeatures, to: &login)
+        _ = say("<success/>", to: &login)
+        let action = say("<features><bind/><sm xmlns='urn:xmpp:sm:3'/></features>", to: &login)
+        return (login, action)
+    }
+
+    @Test("A session is resumed instead of a bind")
+    func resumption() {
+        var (login, action) = resuming()
+        #expect(action == .send("<resume xmlns='urn:xmpp:sm:3' previd='token' h='7'/>"))
+        #expect(say("<resumed xmlns='urn:xmpp:sm:3' previd='token' h='9'/>", to: &login) == .ready)
+        #expect(login.resumption == .resumed(handled: 9))
+        #expect(login.token == "token")
+        #expect(login.isManaged)
+    }
+
+    @Test("Where the session is gone a new one begins", arguments: [nil, "12"])
+    func refusedResumption(_ h: String?) {
+        var (login, _) = resuming()
+        let failed =
+            "<failed xmlns='urn:xmpp:sm:3'\(h.map { " h='\($0)'" } ?? "")>"
+            + "<item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>"
+        guard case .send(let bind) = say(failed, to: &login) else {
+            Issue.record("no bind")
+            return
+        }
+        #expect(bind.contains("<bind"))
+        #expect(login.resumption == .refused(handled: h.flatMap { UInt32($0) }, reason: "item-not-found"))
+        #expect(say(Self.bound, to: &login) == .send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>"))
+        #expect(say("<enabled xmlns='urn:xmpp:sm:3' resume='true' id='new'/>", to: &login) == .ready)
+        #expect(login.token == "new")
+    }
+
     @Test("Stream management is enabled before presence, and must be offered")
     func streamManagement() {
         var plan = LoginStateMachine.Plan()

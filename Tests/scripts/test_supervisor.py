@@ -2,9 +2,12 @@
 """scripts/run and scripts/supervisor over stand-ins for the executables, with a real PostgreSQL."""
 
 import os
+import pathlib
 import signal
+import socket
 import stat
 import subprocess
+import threading
 import unittest
 
 from suite import DUMMIES, Suite, until
@@ -24,7 +27,8 @@ class SupervisorTests(unittest.TestCase):
 
     def setUp(self):
         self.suite.call("supervisor", "start")
-        self.suite.call("supervisor", "scale", "c2s", "1")
+        for component in ("c2s", "sm"):
+            self.suite.call("supervisor", "scale", component, "1")
 
     def test_the_first_words_say_how_to_go_on(self):
         self.assertIn("scripts/jackdawctl user add alice@localhost", self.first_words)
@@ -100,9 +104,38 @@ class SupervisorTests(unittest.TestCase):
         self.suite.call("supervisor", "restart")
         self.assertIn("c2s-2", self.suite.pids())
 
+    def test_session_managers_can_be_scaled(self):
+        first = self.suite.pids()
+        self.suite.call("supervisor", "scale", "sm", "3")
+        self.assertEqual(self.suite.pids() | first, self.suite.pids())
+        self.assertIn("sm-3", self.suite.pids())
+        self.suite.call("supervisor", "scale", "sm", "1")
+        self.assertEqual(self.suite.pids(), first)
+
+    def test_the_instances_of_a_component_restart_one_after_the_other(self):
+        self.suite.call("supervisor", "scale", "c2s", "3")
+        before = self.suite.pids()
+        with Watch(self.suite, "c2s", 3) as watch:
+            self.suite.call("supervisor", "restart", "c2s")
+        self.assertEqual(watch.fewest, 2)
+        after = self.suite.pids()
+        for name, pid in before.items():
+            self.assertEqual(after[name] == pid, not name.startswith("c2s"), name)
+
+    def test_a_rolling_restart_ends_with_the_first_that_does_not_get_ready(self):
+        self.suite.call("supervisor", "scale", "c2s", "3")
+        before = self.suite.pids()
+        broken = self.suite.state / "fail-c2s-2"
+        broken.touch()
+        answer = self.suite.call("supervisor", "restart", "c2s", "--timeout", "2", check=False)
+        broken.unlink()
+        self.assertEqual(answer.returncode, 69)
+        self.assertIn("not ready after 2 s: c2s-2", answer.stdout)
+        self.assertEqual(self.suite.pids()["c2s-3"], before["c2s-3"])
+
     def test_what_cannot_be_scaled_is_refused_with_the_reason(self):
         before = self.suite.pids()
-        for component, reason in (("sm", "own a user"), ("router", "routers do not")):
+        for component, reason in (("router", "routers do not"), ("postgresql", "one server")):
             answer = self.suite.call("supervisor", "scale", component, "2", check=False)
             self.assertEqual(answer.returncode, 64)
             self.assertIn(reason, answer.stdout)
@@ -166,6 +199,100 @@ class SupervisorTests(unittest.TestCase):
         rest, _ = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0, rest)
         self.assertEqual(self.suite.call("supervisor", "status", check=False).returncode, 3)
+
+
+class Watch:
+    """How many processes of a component answer, at the worst moment."""
+
+    def __init__(self, suite: Suite, component: str, number: int):
+        first = int((suite.state / "dummy-port").read_text(encoding="ascii")) + {"router": 0, "c2s": 10, "sm": 20}[component]
+        self.ports = range(first, first + number)
+        self.fewest = number
+        self.is_over = threading.Event()
+        self.thread = threading.Thread(target=self.watch)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.is_over.set()
+        self.thread.join()
+
+    def watch(self) -> None:
+        while not self.is_over.wait(0.01):
+            self.fewest = min(self.fewest, sum(self.answers(port) for port in self.ports))
+
+    def answers(self, port: int) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class UpgradeTests(unittest.TestCase):
+    """A build is a directory of stand-ins; which one runs is in the text of its files."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.suite = Suite()
+        cls.suite.start()
+        cls.suite.call("supervisor", "scale", "c2s", "2")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.suite.remove()
+
+    def setUp(self):
+        self.before = self.suite.pids()
+
+    def build(self, mark: str, *broken: str) -> pathlib.Path:
+        """Another build; those of its executables that are broken end at once."""
+        directory = self.suite.directory / f"build-{mark}"
+        directory.mkdir()
+        for path in DUMMIES.iterdir():
+            text = path.read_text(encoding="utf-8") + f"# {mark}\n"
+            if path.name in broken:
+                text = f"#!/bin/sh\n# {mark}\nexit 78\n"
+            (directory / path.name).write_text(text, encoding="utf-8")
+            (directory / path.name).chmod(0o755)
+        return directory
+
+    def upgrade(self, directory: pathlib.Path):
+        return self.suite.call("supervisor", "upgrade", "--binaries", str(directory), "--timeout", "3", check=False)
+
+    def marks(self) -> set[str]:
+        """What runs is what is there."""
+        names = ("jackdaw-router", "jackdaw-sm", "jackdaw-c2s", "jackdawctl")
+        return {(self.suite.state / "bin" / name).read_text(encoding="utf-8").splitlines()[-1] for name in names}
+
+    def test_every_process_but_the_database_is_replaced_one_after_the_other(self):
+        with Watch(self.suite, "c2s", 2) as watch:
+            answer = self.upgrade(self.build("second"))
+        self.assertEqual(answer.returncode, 0, answer.stdout)
+        self.assertEqual(watch.fewest, 1)
+        self.assertEqual(self.marks(), {"# second"})
+        after = self.suite.pids()
+        self.assertEqual({name for name in after if after[name] == self.before[name]}, {"postgresql"})
+
+    def test_a_build_that_finds_fault_with_the_configuration_is_not_put_in(self):
+        mark = self.marks()
+        (self.suite.state / "fail-check").write_text("error: the schema is newer", encoding="utf-8")
+        answer = self.upgrade(self.build("third"))
+        (self.suite.state / "fail-check").unlink()
+        self.assertEqual(answer.returncode, 78)
+        self.assertIn("the schema is newer", answer.stdout)
+        self.assertEqual(self.marks(), mark)
+        self.assertEqual(self.suite.pids(), self.before)
+
+    def test_where_a_process_does_not_get_ready_the_former_build_comes_back(self):
+        mark = self.marks()
+        answer = self.upgrade(self.build("fourth", "jackdaw-sm"))
+        self.assertEqual(answer.returncode, 70)
+        self.assertIn("the former one runs again", answer.stdout)
+        self.assertEqual(self.marks(), mark)
+        after = self.suite.status()
+        self.assertTrue(all(row["connected"] for row in after.values()), after)
+        # C2S was never touched.
+        self.assertEqual({name for name in after if after[name]["pid"] == self.before[name]}, {"postgresql", "c2s-1", "c2s-2"})
 
 
 if __name__ == "__main__":

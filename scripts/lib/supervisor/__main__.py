@@ -16,6 +16,7 @@ sys.dont_write_bytecode = True
 
 import programs
 import status
+import upgrade
 from layout import COMPONENTS, LARGEST_SCALE, SINGLE, Instance, Refusal, Suite, warn
 from rpc import supervisord
 
@@ -26,8 +27,9 @@ BAD_NAME, ALREADY_ADDED, ALREADY_STARTED, NOT_RUNNING = 10, 90, 60, 70
 
 
 class Supervisor:
-    def __init__(self, suite: Suite):
+    def __init__(self, suite: Suite, ready_seconds: float = READY_SECONDS):
         self.suite = suite
+        self.ready_seconds = ready_seconds
         self.rpc = supervisord(suite.run_path("supervisor.sock"))
 
     # Commands
@@ -64,18 +66,33 @@ class Supervisor:
             self.start(None)
             return
         chosen = self.suite.select(name)
-        running = [info["name"] for info in self.rpc.getAllProcessInfo()]
-        chosen_names = [i.name for i in chosen]
-        # Without a name also what is no longer wanted.
-        for group in sorted(running, key=self.stop_order):
-            if name is None or group in chosen_names:
-                self.remove(group)
+        if name is not None:
+            self.roll(chosen)
+            return
+        # Also what is no longer wanted.
+        for group in sorted((info["name"] for info in self.rpc.getAllProcessInfo()), key=self.stop_order):
+            self.remove(group)
         programs.generate(self.suite)
         self.forget_restarts(chosen)
         self.rpc.reloadConfig()
         for instance in chosen:
             self.add(instance)
         self.wait_until_ready(chosen)
+
+    def upgrade(self) -> None:
+        """To the executables in bin.new, or back again."""
+        if self.rpc is None:
+            raise Refusal("the suite is not running; scripts/run starts the new build", 1)
+        upgrade.check(self.suite)
+        upgrade.put_in(self.suite)
+        touched: list[Instance] = []
+        try:
+            self.roll(upgrade.order(self.suite.instances()), touched)
+        except Refusal as refusal:
+            warn(f"{refusal}; back to the former build")
+            upgrade.put_back(self.suite)
+            self.roll(touched)
+            raise Refusal("the new build did not get ready; the former one runs again", 70) from None
 
     def scale(self, component: str, number: int) -> None:
         if component not in COMPONENTS:
@@ -107,6 +124,19 @@ class Supervisor:
         return 0 if self.rpc is not None else 3
 
     # Steps
+
+    def roll(self, chosen: list[Instance], touched: list[Instance] | None = None) -> None:
+        """Restarts one after the other, the next when this one is ready again; `touched` gets what was begun."""
+        for instance in chosen:
+            if touched is not None:
+                touched.append(instance)
+            # SIGTERM drains it.
+            self.remove(instance.name)
+            programs.generate(self.suite)
+            self.forget_restarts([instance])
+            self.rpc.reloadConfig()
+            self.add(instance)
+            self.wait_until_ready([instance])
 
     def start_supervisord(self, chosen: list[Instance]) -> None:
         self.end_orphans()
@@ -208,14 +238,15 @@ class Supervisor:
                 pass
 
     def wait_until_ready(self, chosen: list[Instance]) -> None:
-        deadline = time.monotonic() + READY_SECONDS
+        deadline = time.monotonic() + self.ready_seconds
         waiting = list(chosen)
         while waiting:
             waiting = [i for i in waiting if not status.is_ready(self.suite, i)]
             if waiting and time.monotonic() > deadline:
                 for instance in waiting:
                     self.show_log(instance)
-                raise Refusal(f"not ready after {READY_SECONDS} s: {', '.join(i.name for i in waiting)}", 69)
+                names = ", ".join(i.name for i in waiting)
+                raise Refusal(f"not ready after {self.ready_seconds:g} s: {names}", 69)
             if waiting:
                 time.sleep(0.1)
 
@@ -240,10 +271,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     for name, text in [
         ("start", "start everything, a component or an instance, and wait until it is ready"),
         ("stop", "stop it"),
-        ("restart", "stop it and start it"),
+        ("restart", "stop it and start it; the instances of a component one after the other"),
     ]:
         command = commands.add_parser(name, help=text)
         command.add_argument("name", nargs="?", help="a component (c2s) or an instance (c2s-1)")
+        add_timeout(command)
+    command = commands.add_parser("upgrade", help="put in a new build (--binaries DIRECTORY), one process after the other")
+    add_timeout(command)
     command = commands.add_parser("status", help="show the processes")
     command.add_argument("--json", action="store_true", help="as a list of objects")
     command = commands.add_parser("scale", help="set the number of processes of a component")
@@ -251,6 +285,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     command.add_argument("number", type=int)
     commands.add_parser("generate", help="write supervisord's configuration and do no more")
     return parser.parse_args(arguments)
+
+
+def add_timeout(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--timeout", type=float, default=READY_SECONDS, metavar="SECONDS",
+        help=f"how long a process may take to get ready ({READY_SECONDS})",
+    )
 
 
 def main() -> int:
@@ -261,11 +302,13 @@ def main() -> int:
         if arguments.command == "generate":
             programs.generate(suite)
             return 0
-        supervisor = Supervisor(suite)
+        supervisor = Supervisor(suite, getattr(arguments, "timeout", READY_SECONDS))
         if arguments.command == "status":
             return supervisor.status(arguments.json)
         if arguments.command == "scale":
             supervisor.scale(arguments.component, arguments.number)
+        elif arguments.command == "upgrade":
+            supervisor.upgrade()
         else:
             getattr(supervisor, arguments.command)(arguments.name)
     except Refusal as refusal:

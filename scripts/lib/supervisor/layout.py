@@ -13,7 +13,6 @@ COMPONENTS = ["postgresql", "router", "sm", "c2s"]
 # What may have one process only, and why.
 SINGLE = {
     "router": "each process links to one router, and routers do not yet tell each other who is bound where",
-    "sm": "nothing decides yet which of several would own a user; two would both claim every domain",
     "postgresql": "the private cluster has one server",
 }
 

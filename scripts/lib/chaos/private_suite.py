@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A suite in a directory of its own, driven by the operator's scripts, and what its processes are doing."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+
+from processes import Refusal, complete, copy, identity, run_as, signals, until
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+ADDRESS = "127.0.0.1"
+DOMAIN, PASSWORD = "localhost", "load-password"
+# In the order of starting.
+COMPONENTS = ("postgresql", "router", "sm", "c2s")
+# Ports for each kind of process, and in all.
+LARGEST_SCALE = 12
+PORTS = 4 * LARGEST_SCALE
+# Without the proxies of the environment.
+LOOPBACK = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+# The generator is one machine with all accounts: what is counted by address is lifted. A process that is killed over
+# and over is not to wait ever longer for its start.
+CONFIGURATION = """\
+domains:
+  - name: {domain}
+paths:
+  run: {run}
+sasl:
+  iterations: 4096
+registration:
+  enabled: true
+  per_address: 100000
+  total: 1000000
+router:
+  listen: {address}:{router}
+c2s:
+  listeners:
+    - address: {address}:{clients}
+      tls: starttls
+  limits:
+    connections_per_address: 50000
+    unauthenticated_connections: 4000
+    unauthenticated_per_address: 4000
+    stanzas_per_second: 1000
+    bytes_per_second: 10MiB
+sm:
+  limits:
+    accounts: 1000000
+    offline_messages: 100000
+http:
+  router_port: {http_router}
+  c2s_port: {http_c2s}
+  sm_port: {http_sm}
+  connections: 64
+supervisor:
+  router: {routers}
+  sm: {sms}
+  c2s: {edges}
+  restart_delay_maximum: 1s
+log:
+  level: {level}
+"""
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((ADDRESS, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_block(size: int) -> int:
+    """The first of so many free ports, below the range from which the kernel takes ports for outgoing connections."""
+    for first in range(20000, 32000 - size, size):
+        if all(is_free(first + offset) for offset in range(size)):
+            return first
+    raise Refusal("no free ports")
+
+
+class PrivateSuite:
+    def __init__(self, binaries: pathlib.Path, counts: dict[str, int], level: str = "info"):
+        # Short, for the sockets, and not below a private home.
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="jackdaw-chaos-", dir="/tmp"))
+        self.directory.chmod(0o755)
+        self.state, self.runtime = self.directory / "state", self.directory / "run"
+        self.state.mkdir(mode=0o700)
+        self.binaries = binaries
+        self.counts = {"postgresql": 1} | counts
+        self.environment = os.environ | {"JACKDAW_STATE": str(self.state), "JACKDAW_RUN": str(self.runtime)}
+        first = free_block(PORTS)
+        self.router_port, self.client_port = first, first + 1
+        self.http = {name: first + (n + 1) * LARGEST_SCALE for n, name in enumerate(("router", "sm", "c2s"))}
+        (self.state / "jackdaw.yml").write_text(CONFIGURATION.format(
+            domain=DOMAIN, run=self.runtime, address=ADDRESS, router=self.router_port, clients=self.client_port, level=level,
+            http_router=self.http["router"], http_c2s=self.http["c2s"], http_sm=self.http["sm"],
+            routers=counts["router"], sms=counts["sm"], edges=counts["c2s"],
+        ), encoding="ascii")
+        self.generator = self.directory / "jackdaw-load"
+
+    # By the operator's scripts
+
+    def call(self, script: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+        result = complete(
+            [ROOT / "scripts" / script, *arguments], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            encoding="utf-8", stdin=subprocess.DEVNULL, seconds=300,
+        )
+        if check and result.returncode != 0:
+            raise Refusal(f"{script} {' '.join(arguments)} ended with {result.returncode}:\n{result.stdout[-3000:]}")
+        return result
+
+    def start(self, accounts: int) -> None:
+        self.call("run", "--detach", "--binaries", str(self.binaries))
+        # What the generator runs as may not reach the build.
+        if os.getuid() == 0:
+            owner = identity()
+            os.chown(self.directory, owner["user"], owner["group"])
+        copy(self.binaries / "jackdaw-load", self.generator)
+        command = [
+            self.generator, "prepare", "--host", ADDRESS, "--port", self.client_port, "--domain", DOMAIN, "--prefix", "chaos",
+            "--password", PASSWORD, "--clients", accounts,
+        ]
+        made = complete(
+            command, seconds=300, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
+            cwd="/", env={"PATH": "/usr/bin:/bin"}, **identity(),
+        )
+        if made.returncode != 0:
+            raise Refusal(f"no accounts: {made.stdout[-1000:]}")
+
+    def scale(self, component: str, number: int) -> None:
+        self.call("supervisor", "scale", component, str(number))
+        self.counts[component] = number
+
+    def restart(self, name: str) -> None:
+        self.call("supervisor", "restart", name)
+
+    def remove(self, keep: bool) -> None:
+        """Stops it; its files stay where they may be needed."""
+        with signals.held():
+            with contextlib.suppress(Refusal, subprocess.TimeoutExpired):
+                self.call("supervisor", "stop", check=False)
+            if not keep:
+                shutil.rmtree(self.directory, ignore_errors=True)
+
+    # What is there
+
+    def instances(self, component: str) -> list[str]:
+        if component == "postgresql":
+            return ["postgresql"]
+        return [f"{component}-{number}" for number in range(1, self.counts[component] + 1)]
+
+    def everything(self) -> list[str]:
+        return [name for component in COMPONENTS for name in self.instances(component)]
+
+    def pid(self, name: str) -> int | None:
+        """Of the process itself: run-process becomes it."""
+        try:
+            pid = int((self.runtime / "pids" / name).read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return None
+        return pid if os.path.exists(f"/proc/{pid}") else None
+
+    def family(self, name: str) -> list[int]:
+        """A process and its descendants, parents first."""
+        pid = self.pid(name)
+        if pid is None:
+            return []
+        children: dict[int, list[int]] = {}
+        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+                children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+        family = [pid]
+        for member in family:
+            family += children.get(member, [])
+        return family
+
+    def is_ready(self, name: str) -> bool:
+        if name == "postgresql":
+            check = ["pg_isready", "--quiet", "--timeout=2", "--host", self.runtime, "--username", "postgres", "--dbname", "postgres"]
+            return subprocess.run(check, check=False, stdin=subprocess.DEVNULL).returncode == 0
+        component, _, number = name.rpartition("-")
+        try:
+            with LOOPBACK.open(f"http://{ADDRESS}:{self.http[component] + int(number) - 1}/ready", timeout=2):
+                return True
+        except OSError:
+            return False
+
+    def unready(self) -> list[str]:
+        return [name for name in self.everything() if not self.is_ready(name)]
+
+    def status(self) -> list[dict]:
+        return json.loads(self.call("supervisor", "status", "--json").stdout)
+
+    def owner(self) -> str:
+        return run_as()
+
+
+def wait_until_ready(suite: PrivateSuite, seconds: float = 60) -> None:
+    until(lambda: not suite.unready(), "the suite is ready", seconds, every=0.1)
