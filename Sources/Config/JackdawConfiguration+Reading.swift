@@ -165,10 +165,9 @@ extension JackdawConfiguration.HTTP {
 
 extension JackdawConfiguration.Supervisor {
     mutating func read(_ section: SectionReader) {
-        // One until ownership of users is shared between instances.
         section.integer("router", &router, in: 1...8)
         section.integer("c2s", &c2s, in: 1...64)
-        section.integer("sm", &sm, in: 1...1)
+        section.integer("sm", &sm, in: 1...16)
         section.duration("restart_delay_maximum", &restartDelayMaximum, in: .seconds(1) ... .seconds(3_600))
         section.bytes("log_bytes", &logBytes, in: 64 << 10...1 << 30)
         section.integer("log_files", &logFiles, in: 1...100)

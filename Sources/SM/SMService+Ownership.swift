@@ -13,6 +13,7 @@ final class Membership {
     private let server: SMServer
     private let main: Database
     private let me: String
+    private var wasEvicted = false
 
     /// - Parameters:
     ///   - server: the server that owns users.
@@ -47,10 +48,14 @@ final class Membership {
     private func connect() {
         keeper.onChange = { [unowned self] map in
             let me = self.me
-            main.renewFence(epoch: map.epoch) { map.owner(of: $0.utf8) == me }
+            let isKept = !wasEvicted
+            wasEvicted = false
+            main.renewFence(epoch: map.epoch) { isKept && map.owner(of: $0.utf8) == me }
             server.mapChanged(map)
         }
         keeper.onEvicted = { [unowned self] in
+            // What was asked for before belongs to a time that others have gone on from.
+            wasEvicted = true
             server.evicted()
             join()
         }

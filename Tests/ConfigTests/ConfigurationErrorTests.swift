@@ -70,7 +70,7 @@ import Testing
             "j.yml:2:11: router.listen: an address with a port, such as 127.0.0.1:5347 or [::]:5222, is expected, not 'localhost:1'"
         ),
         ("http:\n  address: 0.0.0.0", "j.yml:2:12: http.address: a loopback address (127.0.0.0/8 or ::1) is expected"),
-        ("supervisor:\n  sm: 2", "j.yml:2:7: supervisor.sm: a whole number from 1 to 1 is expected, not '2'"),
+        ("supervisor:\n  sm: 17", "j.yml:2:7: supervisor.sm: a whole number from 1 to 16 is expected, not '17'"),
         ("log: {level: info", "j.yml:2:1: did not find expected ',' or '}'"),
         ("a: 1\na: 2", "j.yml:2:1: the key 'a' is there twice"),
         ("a: &x 1", "j.yml:1:4: anchors (&name) are not read here; a text that starts with & needs quotes"),

@@ -11,16 +11,21 @@ import XMPPCore
 extension SMServer {
     func release(under map: OwnershipMap) {
         let leaving = users.all.filter { map.owner(of: $0.jid) != link.instanceName }
-        let peers = instances.keys.filter { $0.isOwner && $0 != link.instanceName }
         for user in leaving { passOn(user, under: map) }
         let epoch = map.epoch
         releasesUnderWay += 1
         write(lastWrites(of: leaving)).assumeIsolated().whenComplete { _ in
             self.releasesUnderWay -= 1
-            for peer in peers { self.link.send(SessionMessage(.handover(.released(epoch: epoch))), to: peer) }
-            self.whenReleased(epoch)
+            self.releasedEpoch = max(self.releasedEpoch, epoch)
+            for instance in self.instances.keys { self.tellReleased(to: instance) }
             self.endTakeoverIfHeard()
         }
+    }
+
+    /// Another SM need not wait for us, if it is so.
+    func tellReleased(to instance: String) {
+        guard instance.isOwner, releasedEpoch == map.epoch, areInstancesKnown else { return }
+        link.send(SessionMessage(.handover(.released(epoch: map.epoch))), to: instance)
     }
 
     /// The user's sessions end here without a word: their C2S present them to the new owner. Those that nobody has are

@@ -28,7 +28,6 @@ extension SMServer {
     /// The map in force, from the database; in order of epochs.
     func mapChanged(_ map: OwnershipMap) {
         guard map.epoch > self.map.epoch else { return }
-        logger.notice("owners of users", metadata: ["epoch": "\(map.epoch)", "instances": "\(map.instances)"])
         let before = takeover?.before ?? self.map
         self.map = map
         remembersUntil = now() + Self.memory
@@ -94,6 +93,7 @@ extension SMServer {
     func tellMap(to instance: String) {
         guard map.epoch > 0, areInstancesKnown else { return }
         link.send(SessionMessage(.handover(.map(map))), to: instance)
+        tellReleased(to: instance)
     }
 
     /// All instances that were there when our link came up are known: the edges can be asked.

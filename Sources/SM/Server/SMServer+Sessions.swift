@@ -173,6 +173,8 @@ extension SMServer {
             sent: session.outbox.acknowledged
         )
         link.send(SessionMessage(session: connection, attach: 1, .resumed(resumed)), to: instance)
+        // This C2S keeps it from here on.
+        tell(session, session.takeState())
         metrics.sessionsResumed.increment()
         logger.debug("session resumed", metadata: ["jid": "\(session.jid)", "peer": "\(instance)"])
         session.outbox.attached()

@@ -25,6 +25,7 @@ extension SMServer {
     func depart() -> EventLoopFuture<Departure> {
         stop()
         let epoch = map.epoch + 1
+        releasedEpoch = 0
         map = OwnershipMap(epoch: epoch, instances: map.instances.filter { $0 != link.instanceName })
         takeover = nil
         // Not to the edges: the others do it when it is so.
@@ -35,9 +36,8 @@ extension SMServer {
     }
 
     func tellReleased(under epoch: UInt64) {
-        for instance in instances.keys where instance.isOwner {
-            link.send(SessionMessage(.handover(.released(epoch: epoch))), to: instance)
-        }
+        releasedEpoch = epoch
+        for instance in instances.keys { tellReleased(to: instance) }
     }
 
     /// What there is to write of users who are given up.

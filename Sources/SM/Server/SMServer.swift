@@ -86,6 +86,8 @@ final class SMServer {
     var gates: [String: UInt64] = [:]
     /// What was said under maps that we do not have yet, with their epochs, in order.
     var gated: [(message: SessionMessage, instance: String, epoch: UInt64)] = []
+    /// The epoch of the last map under which all is given up that was to be.
+    var releasedEpoch: UInt64 = 0
     /// What is being written of users who are ours no longer; some may be ours again before that has ended.
     var releasesUnderWay = 0
     /// Whether all instances have been told that were there when the link came up first.
@@ -94,8 +96,6 @@ final class SMServer {
     var forwarded = ForwardedStanzas()
     /// Another instance knows a newer map.
     var whenMapIsOld: () -> Void = {}
-    /// What was to be given up under the map of this epoch is.
-    var whenReleased: (UInt64) -> Void = { _ in }
     /// IQ requests of the server itself.
     var requests: [String: PendingRequest] = [:]
     /// For XEP-0077 and administrators; set right after the server is made.
