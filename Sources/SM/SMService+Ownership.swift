@@ -14,6 +14,7 @@ final class Membership {
     private let main: Database
     private let me: String
     private var wasEvicted = false
+    private let records: SessionRecordWriter
 
     /// - Parameters:
     ///   - server: the server that owns users.
@@ -42,6 +43,12 @@ final class Membership {
             eventLoop: context.eventLoop,
             logger: context.logger
         )
+        records = SessionRecordWriter(
+            SessionRecordAuthor(instance: name, incarnation: context.epoch),
+            store: SessionRecordStore(database: main),
+            eventLoop: context.eventLoop,
+            logger: context.logger
+        )
         connect()
     }
 
@@ -51,6 +58,7 @@ final class Membership {
             let isKept = !wasEvicted
             wasEvicted = false
             main.renewFence(epoch: map.epoch) { isKept && map.owner(of: $0.utf8) == me }
+            records.renewFence(epoch: map.epoch) { isKept && map.owner(of: $0) == me }
             server.mapChanged(map)
         }
         keeper.onEvicted = { [unowned self] in
@@ -60,11 +68,14 @@ final class Membership {
             join()
         }
         main.onFenced { [unowned self] in keeper.look() }
+        records.liveSessions = { [unowned self] in server.sessionRecords }
+        server.records = records
         server.whenMapIsOld = { [unowned self] in keeper.look() }
     }
 
     func start() {
         database.start()
+        records.start()
         join()
     }
 
@@ -77,7 +88,7 @@ final class Membership {
     func leave() -> EventLoopFuture<Void> {
         let loop = database.eventLoop
         let left = server.depart().assumeIsolated().flatMap { departure -> EventLoopFuture<UInt64> in
-            self.keeper.leave().map { departure.epoch }
+            self.records.stop().assumeIsolated().flatMap { self.keeper.leave() }.nonisolated().map { departure.epoch }
         }.nonisolated()
         return left.assumeIsolated().map { self.server.tellReleased(under: $0) }.nonisolated()
             .flatMapError { _ in loop.makeSucceededVoidFuture() }

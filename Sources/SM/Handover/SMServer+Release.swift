@@ -40,7 +40,7 @@ extension SMServer {
             session.expiry = nil
             if !session.isAttached {
                 metrics.brokenSessions.decrement()
-                if let owner { present(session, to: owner) }
+                if let owner, session.resumption?.token != nil { present(session, to: owner) }
             }
             session.state = .ended
         }

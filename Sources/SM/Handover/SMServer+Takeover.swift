@@ -183,6 +183,7 @@ extension SMServer {
 
     private func install(_ arrival: Arrival, for user: User) {
         let session: Session
+        if let known = sessions[arrival.name], known.isRecalled { dismissRecalled(known) }
         if let known = sessions[arrival.name] {
             session = known
             reattach(session, arrival)
@@ -212,6 +213,7 @@ extension SMServer {
         } else {
             session.outbox.attached()
         }
+        records?.changed(record(of: session))
         session.settlement.repeatReport(above: arrival.passport.management?.settled ?? 0)
         scheduleReport(session)
         pace(session)
@@ -249,6 +251,7 @@ extension SMServer {
         }
         user.insert(session)
         sessions[arrival.name] = session
+        records?.changed(record(of: session))
         sessionsChanged()
         hold(for: user.jid) { server in
             if session.state == .attached, session.target.takesMessages { server.readSpool(into: session) }
@@ -304,6 +307,7 @@ extension SMServer {
         let work = heldWork
         heldWork.removeAll()
         for each in work { each(self) }
+        recallSessions(of: takeover)
     }
 
     /// The instance is gone: nothing more arrives from it.

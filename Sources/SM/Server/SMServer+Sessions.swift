@@ -85,6 +85,7 @@ extension SMServer {
         )
         user.insert(session)
         sessions[name] = session
+        records?.opened(record(of: session))
         metrics.sessionsOpened.increment()
         sessionsChanged()
         logger.debug("session opened", metadata: ["jid": "\(jid)", "peer": "\(instance)"])
@@ -100,6 +101,7 @@ extension SMServer {
             let seconds = min(maximum ?? resumptionSeconds, resumptionSeconds)
             session.resumption = Session.Resumption(token: Digest.randomName(), seconds: seconds)
         }
+        records?.changed(record(of: session))
         tell(session, .enabled(token: session.resumption?.token, max: session.resumption?.seconds))
     }
 
@@ -119,6 +121,7 @@ extension SMServer {
             self.end(session, .lost)
         }
         stopReading(into: session)
+        records?.changed(record(of: session))
     }
 
     func detachSessions(at instance: String) {
@@ -128,12 +131,12 @@ extension SMServer {
 
     /// XEP-0198 §5. The token is the secret; it counts for its own user only.
     func resume(_ resume: SessionMessage.Resume, name: String, at instance: String) {
-        let token = Array(resume.token.utf8)
+        let hash = SessionRecord.hash(ofToken: resume.token)
         let match = users[resume.user]?.sessions.first { session in
-            session.resumption.map { Digest.constantTimeEqual(Array($0.token.utf8), token) } ?? false
+            session.resumption.map { Digest.constantTimeEqual($0.hash, hash) } ?? false
         }
         guard let session = match else {
-            let h = graves.acknowledgement(token: resume.token, user: resume.user)
+            let h = graves.acknowledgement(hash: hash, user: resume.user)
             return fail(name, h: h, at: instance)
         }
         guard let acknowledged = session.outbox.acknowledge(resume.h) else {
@@ -173,6 +176,8 @@ extension SMServer {
             sent: session.outbox.acknowledged
         )
         link.send(SessionMessage(session: connection, attach: 1, .resumed(resumed)), to: instance)
+        session.isRecalled = false
+        records?.changed(record(of: session))
         // This C2S keeps it from here on.
         tell(session, session.takeState())
         metrics.sessionsResumed.increment()
@@ -194,7 +199,7 @@ extension SMServer {
         }
         if let resumption = session.resumption, reason != .closed {
             graves.bury(
-                token: resumption.token,
+                hash: resumption.hash,
                 user: session.user.jid,
                 h: session.acknowledgement,
                 until: now() + Int64(resumption.seconds) * 1_000_000
@@ -206,6 +211,7 @@ extension SMServer {
         session.expiry = nil
         sessions[session.name] = nil
         session.user.remove(session)
+        records?.ended(session.name, of: session.user.jid)
         stopReading(into: session)
         becomeUnavailable(session)
         for module in chain.modules { module.sessionEnded(session) }

@@ -94,6 +94,8 @@ final class SMServer {
     var areInstancesKnown = false
     /// Stanzas for users of other SMs.
     var forwarded = ForwardedStanzas()
+    /// Where the next owners of users find what sessions there are.
+    var records: (any SessionRecording)?
     /// Another instance knows a newer map.
     var whenMapIsOld: () -> Void = {}
     /// IQ requests of the server itself.

@@ -48,8 +48,23 @@ final class Session {
 
     /// XEP-0198 after `<enable resume='true'/>`.
     struct Resumption {
-        let token: String
+        /// What the client shows; nil: only its hash is known.
+        let token: String?
+        /// `SessionRecord.hash(ofToken:)`.
+        let hash: [UInt8]
         let seconds: UInt32
+
+        init(token: String, seconds: UInt32) {
+            self.token = token
+            hash = SessionRecord.hash(ofToken: token)
+            self.seconds = seconds
+        }
+
+        init(hash: [UInt8], seconds: UInt32) {
+            token = nil
+            self.hash = hash
+            self.seconds = seconds
+        }
     }
 
     /// 128 random bits, made by the C2S that took the login.
@@ -84,6 +99,8 @@ final class Session {
     /// What `user.kept` has of the outbox: messages count with the user's ledger.
     private var countedBytes = 0
     var resumption: Resumption?
+    /// It is known from its record only: nobody has presented it.
+    var isRecalled = false
     var expiry: Scheduled<Void>?
     /// Whether a report of settled stanzas is on its way in this turn of the loop.
     var reportIsDue = false

@@ -10,7 +10,7 @@ import XMPPCore
 /// A pure value, bounded: past `limit` the oldest is forgotten, and its client is told no `h`.
 struct SessionGraves {
     private struct Grave {
-        let token: [UInt8]
+        let hash: [UInt8]
         let user: BareJID
         let h: UInt32
         let until: Int64
@@ -24,15 +24,14 @@ struct SessionGraves {
     }
 
     /// `until`: when the session would have ended by itself, in microseconds since 1970.
-    mutating func bury(token: String, user: BareJID, h: UInt32, until: Int64) {
-        graves.append(Grave(token: Array(token.utf8), user: user, h: h, until: until))
+    mutating func bury(hash: [UInt8], user: BareJID, h: UInt32, until: Int64) {
+        graves.append(Grave(hash: hash, user: user, h: h, until: until))
         if graves.count > limit { graves.removeFirst() }
     }
 
-    /// The `h` of the user's session with this token.
-    func acknowledgement(token: String, user: BareJID) -> UInt32? {
-        let token = Array(token.utf8)
-        return graves.last { $0.user == user && Digest.constantTimeEqual($0.token, token) }?.h
+    /// The `h` of the user's session with the token of this hash (`SessionRecord.hash(ofToken:)`).
+    func acknowledgement(hash: [UInt8], user: BareJID) -> UInt32? {
+        graves.last { $0.user == user && Digest.constantTimeEqual($0.hash, hash) }?.h
     }
 
     /// Forgets those whose time is over, as far as they are the oldest.

@@ -53,6 +53,8 @@ struct SessionOutbox<Payload> {
     private(set) var unconfirmed = 0
     private(set) var isCounting = false
     private(set) var isAttached = true
+    /// What the client has got is not known until it says so.
+    private var isUnknown = false
     /// The number of the last acknowledged stanza.
     private(set) var acknowledged: UInt64 = 0
     private let maximumCount: Int
@@ -141,6 +143,11 @@ struct SessionOutbox<Payload> {
     /// The client's `h`: the stanzas up to it leave the outbox. nil when `h` names what was never sent.
     mutating func acknowledge(_ h: UInt32) -> [Entry]? {
         guard isCounting else { return nil }
+        if isUnknown {
+            isUnknown = false
+            acknowledged = UInt64(h)
+            return []
+        }
         let count = UInt64(h &- UInt32(truncatingIfNeeded: acknowledged))
         guard count <= UInt64(wire.count) else { return nil }
         acknowledged += count
@@ -186,6 +193,13 @@ struct SessionOutbox<Payload> {
     mutating func restore(acknowledged number: UInt64) {
         isCounting = true
         acknowledged = number
+    }
+
+    /// Begins without counters: those of the client count, when it resumes. What it has not got is in the spool.
+    mutating func restoreUnknown() {
+        isCounting = true
+        isAttached = false
+        isUnknown = true
     }
 
     /// The client was sent this after what is here already.

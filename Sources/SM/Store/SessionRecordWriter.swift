@@ -81,6 +81,11 @@ final class SessionRecordWriter {
         changed()
     }
 
+    /// A page of the records of all instances, in the order of their names.
+    func load(after name: String, limit: Int) -> EventLoopFuture<[SessionRecord]> {
+        store.load(after: name, limit: limit)
+    }
+
     /// All live sessions are written again.
     func rewrite() {
         isComplete = false
@@ -189,3 +194,5 @@ final class SessionRecordWriter {
         hasWarned = true
     }
 }
+
+extension SessionRecordWriter: SessionRecording {}

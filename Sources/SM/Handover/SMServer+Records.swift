@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ComponentLink
+import Config
+import Daemon
+import Logging
+import NIOCore
+import XMPPCore
+
+/// What the server tells of its sessions for the next owner of their users, and asks when it is that (`SessionRecordWriter`
+/// and `SessionRecordStorage`; tests need none).
+protocol SessionRecording: AnyObject {
+    func opened(_ record: SessionRecord)
+    func changed(_ record: SessionRecord)
+    func ended(_ name: String, of user: BareJID)
+    /// A page of all records, in the order of their names.
+    func load(after name: String, limit: Int) -> EventLoopFuture<[SessionRecord]>
+}
+
+/// Sessions that nobody presents after a takeover: those that wait for their resumption go on waiting, of the others the
+/// contacts are told.
+extension SMServer {
+    /// How long a session may be without the C2S that had it, when it is not known what became of that one.
+    private static let grace: Int64 = 30_000_000
+    private static let page = 1_000
+
+    func record(of session: Session) -> SessionRecord {
+        var detachedAt: Int64?
+        if case .broken(let since) = session.state { detachedAt = since }
+        return SessionRecord(
+            name: session.name,
+            user: session.user.jid,
+            resource: session.resource,
+            tokenHash: session.resumption?.hash,
+            resumptionSeconds: session.resumption?.seconds ?? 0,
+            instance: session.instance,
+            attach: session.attach,
+            detachedAt: detachedAt,
+            settledRun: session.settlement.run,
+            countsFrom: session.countsFrom,
+            // While it is attached its C2S has the newest.
+            state: detachedAt == nil ? nil : SessionState(of: session).encoded
+        )
+    }
+
+    /// Every session that a successor would have to know of.
+    var sessionRecords: [SessionRecord] { sessions.values.map(record) }
+
+    /// Asks for the sessions of users that are ours since this takeover.
+    func recallSessions(of takeover: Takeover) {
+        guard let records else { return }
+        recallPage(after: "", of: takeover, from: records)
+    }
+
+    private func recallPage(after name: String, of takeover: Takeover, from records: any SessionRecording) {
+        records.load(after: name, limit: Self.page).assumeIsolated().whenComplete { result in
+            // A newer map asks anew.
+            guard self.map == takeover.map, case .success(let page) = result, let last = page.last else { return }
+            for record in page where takeover.concerns(record.user) { self.recall(record) }
+            self.recallPage(after: last.name, of: takeover, from: records)
+        }
+    }
+
+    private func recall(_ record: SessionRecord) {
+        guard sessions[record.name] == nil, arrivals[record.name] == nil else { return }
+        users.with(record.user) { outcome in
+            guard case .user(let user) = outcome, self.owns(record.user), self.sessions[record.name] == nil,
+                self.arrivals[record.name] == nil, user.session(resource: record.resource) == nil,
+                let jid = try? record.user.with(resource: record.resource)
+            else {
+                if self.owns(record.user), self.sessions[record.name] == nil {
+                    self.records?.ended(record.name, of: record.user)
+                }
+                return
+            }
+            self.recall(record, jid, of: user)
+        }
+    }
+
+    private func recall(_ record: SessionRecord, _ jid: JID, of user: User) {
+        let limits = configuration.sm.limits
+        let since = record.detachedAt ?? now()
+        let session = Session(
+            name: record.name,
+            jid: jid,
+            user: user,
+            flow: InstanceFlow(instance: record.instance),
+            connection: Session.Connection(),
+            opened: since,
+            outbox: SessionOutbox(
+                maximumCount: limits.unacknowledgedStanzas,
+                maximumBytes: limits.unacknowledgedBytes,
+                window: configuration.sessionWindow
+            )
+        )
+        session.attach = record.attach
+        session.settlement = InboundSettlement(run: record.settledRun)
+        session.countsFrom = record.countsFrom
+        session.isRecalled = true
+        var due = since + Self.grace
+        if record.detachedAt != nil, let hash = record.tokenHash {
+            session.resumption = Session.Resumption(hash: hash, seconds: record.resumptionSeconds)
+            due = since + Int64(record.resumptionSeconds) * 1_000_000
+        }
+        session.outbox.restoreUnknown()
+        var state = record.state.map { SessionState($0) } ?? SessionState()
+        if record.state == nil { state.presence = Stanza(kind: .presence, from: jid) }
+        session.restore(state)
+        session.state = .broken(since: since)
+        metrics.brokenSessions.increment()
+        user.insert(session)
+        sessions[record.name] = session
+        sessionsChanged()
+        session.expiry = eventLoop.assumeIsolated().scheduleTask(in: .microseconds(max(0, due - now()))) {
+            self.end(session, .lost)
+        }
+        logger.debug("session recalled", metadata: ["jid": "\(jid)", "peer": "\(record.instance)"])
+    }
+
+    /// Its C2S presents it after all: what is known from the record gives way.
+    func dismissRecalled(_ session: Session) {
+        session.expiry?.cancel()
+        session.expiry = nil
+        metrics.brokenSessions.decrement()
+        session.state = .ended
+        sessions[session.name] = nil
+        session.user.remove(session)
+    }
+}
