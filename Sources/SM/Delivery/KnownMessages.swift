@@ -25,7 +25,7 @@ struct KnownMessages {
     /// The place of a message that a session holds.
     func delivery(of id: String) -> DeliveryID? { held[id] }
 
-    /// A client has it, or it was settled otherwise, not long ago.
+    /// A client has it.
     func isDone(_ id: String) -> Bool { lately.contains(id) }
 
     /// The message came again while a session holds it: its new sending is settled with it.
@@ -34,14 +34,14 @@ struct KnownMessages {
         waiting[id, default: []].append(passage)
     }
 
-    /// A client has it, or a row that outlives us. Only what was held, or is to be remembered, is.
-    mutating func settle(_ id: String, isRemembered: Bool = false) {
-        for passage in waiting.removeValue(forKey: id) ?? [] { passage.release() }
+    /// A client has it. Only what was held, or is to be remembered, is.
+    mutating func acknowledged(_ id: String, isRemembered: Bool) {
+        stored(id)
         guard held.removeValue(forKey: id) != nil || isRemembered else { return }
         remember(id)
     }
 
-    /// The row is written, and sessions hold it still.
+    /// A row holds it, or nothing has to: it is settled, and may be sent to clients, or still be held by them.
     mutating func stored(_ id: String) {
         for passage in waiting.removeValue(forKey: id) ?? [] { passage.release() }
     }

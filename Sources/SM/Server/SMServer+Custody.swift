@@ -59,8 +59,7 @@ extension SMServer {
         append(SpoolEntry(outgoing, for: user.jid), for: user, quota: .max) { result in
             switch result {
             case .success(.stored(let row)):
-                outgoing.passage?.leaveCustody()
-                user.known.stored(outgoing.stableID)
+                self.settle(outgoing, of: user)
                 self.ended(user.ledger.written(entry.delivery, row: row, isFinal: true), outgoing, entry)
             case .success:
                 // The account is gone, and with it all that was for it.

@@ -254,15 +254,16 @@ extension SMServer {
         }
     }
 
-    /// The message needs no sender any more: a client has it, a row holds it, or it is gone as it should.
+    /// The message needs no sender any more: a row holds it, or it is gone as it should.
     func settle(_ outgoing: Outgoing, of user: User) {
         outgoing.passage?.leaveCustody()
-        user.known.settle(outgoing.stableID, isRemembered: mayComeAgain)
+        user.known.stored(outgoing.stableID)
     }
 
     /// A client has the message: its sender may know. Gives the row to delete.
     private func acknowledged(_ outgoing: Outgoing, _ delivery: DeliveryID, of user: User) -> Int64? {
-        settle(outgoing, of: user)
+        outgoing.passage?.leaveCustody()
+        user.known.acknowledged(outgoing.stableID, isRemembered: mayComeAgain)
         return user.ledger.acknowledged(delivery)
     }
 

@@ -101,6 +101,7 @@ extension SMServer {
                 passage.release()
             }
         }
+        if mustWait(passage) { return postpone(passage) }
         if let user = users[to.bare] { return toUser(passage, user) }
         guard needsAccount(passage) else { return }
         passage.hold()
@@ -109,7 +110,11 @@ extension SMServer {
             case .user(let user): self.toUser(passage, user)
             case .nonexistent: self.toNobody(passage)
             case .failed(let error):
-                self.replyError(to: passage, error is UserTable.Overloaded ? .overloaded : .databaseAway)
+                if error is UserTable.Overloaded {
+                    self.replyError(to: passage, .overloaded)
+                } else {
+                    self.postpone(passage)
+                }
             }
             passage.release()
         }

@@ -40,7 +40,7 @@ extension SMServer {
                 )
             case .success(.noSuchUser): self.replyError(to: passage, .serviceUnavailable)
             case .failure(DatabaseError.fenced): self.routeAgain(passage)
-            case .failure: self.replyError(to: passage, .databaseAway)
+            case .failure: self.postpone(passage)
             }
             passage.release()
         }

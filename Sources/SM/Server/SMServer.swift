@@ -16,7 +16,7 @@ import XMPPCore
 ///
 /// By file: `+Link` what C2S and the router say, `+Sessions` the life of a session, `+Routing` the way of a stanza,
 /// `+Delivery` from an account into its sessions, `+Pacing` at the pace of the link, `+Spool` to and from the database,
-/// `+Custody` when a message is settled, `+Replies` answers.
+/// `+Custody` when a message is settled, `+Outage` while the database is away, `+Replies` answers.
 final class SMServer {
     private(set) var configuration: JackdawConfiguration {
         didSet { largestStanza = configuration.largestStanza }
@@ -67,6 +67,10 @@ final class SMServer {
     /// Messages that no client has acknowledged, in the order in which they get rows (`SMServer+Custody`).
     var custody: Deque<CustodyEntry> = []
     var isCustodyScheduled = false
+    /// Messages that wait for the database to be back, and whom they are for.
+    var postponed = PassageQueue()
+    var postponedUsers: Set<BareJID> = []
+    var isPostponedScheduled = false
     /// Users with messages that could not be written yet.
     var homeless: Set<BareJID> = []
     /// Users with rows that could not be deleted yet.
