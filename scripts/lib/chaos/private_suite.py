@@ -22,6 +22,8 @@ COMPONENTS = ("postgresql", "router", "sm", "c2s")
 # Ports for each kind of process, and in all.
 LARGEST_SCALE = 12
 PORTS = 4 * LARGEST_SCALE
+# For a process to get ready while another one stands still.
+READY_SECONDS = "150"
 # Without the proxies of the environment.
 LOOPBACK = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -136,11 +138,11 @@ class PrivateSuite:
             raise Refusal(f"no accounts: {made.stdout[-1000:]}")
 
     def scale(self, component: str, number: int) -> None:
-        self.call("supervisor", "scale", component, str(number))
+        self.call("supervisor", "scale", component, str(number), "--timeout", READY_SECONDS)
         self.counts[component] = number
 
     def restart(self, name: str) -> None:
-        self.call("supervisor", "restart", name)
+        self.call("supervisor", "restart", name, "--timeout", READY_SECONDS)
 
     def remove(self, keep: bool) -> None:
         """Stops it; its files stay where they may be needed."""

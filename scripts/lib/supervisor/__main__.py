@@ -283,6 +283,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     command = commands.add_parser("scale", help="set the number of processes of a component")
     command.add_argument("component")
     command.add_argument("number", type=int)
+    add_timeout(command)
     commands.add_parser("generate", help="write supervisord's configuration and do no more")
     return parser.parse_args(arguments)
 
