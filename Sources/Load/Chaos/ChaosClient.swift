@@ -12,6 +12,8 @@ protocol ChaosClientOwner: AnyObject {
     func connect(_ client: ChaosClient, resumes: (token: String, received: UInt32)?) -> ChaosConnection
     func stanza(of message: MessageReference, session: Int) -> String
     func client(_ client: ChaosClient, received stanza: ReceivedStanza, session: Int)
+    /// It reads nothing more.
+    func clientFellSilent(_ client: ChaosClient)
     func clientLoggedIn(_ client: ChaosClient, _ resumption: LoginStateMachine.Resumption, secondsAway: Double)
     func client(_ client: ChaosClient, lost connection: ChaosConnection, reason: String)
     func client(_ client: ChaosClient, failedToLogIn reason: String)
@@ -97,6 +99,8 @@ final class ChaosClient: ChaosConnectionOwner {
         return books.unacknowledged.count < Self.unacknowledgedLimit
     }
 
+    var isSilent: Bool { if case .silent = state { true } else { false } }
+
     /// Messages that were sent, or are to be sent again, and are not acknowledged.
     var unacknowledged: [MessageReference] {
         doubtful + (books?.unacknowledged ?? []).compactMap(\.message)
@@ -134,6 +138,7 @@ final class ChaosClient: ChaosConnectionOwner {
             disturb()
             connection.stopReading()
             state = .silent(connection)
+            owner.clientFellSilent(self)
         }
     }
 
@@ -155,7 +160,8 @@ final class ChaosClient: ChaosConnectionOwner {
         state = .away
     }
 
-    private func disturb() {
+    /// The acknowledgement of what is under way may take its time.
+    func disturb() {
         for message in unacknowledged { owner.records.disturbed(message) }
     }
 

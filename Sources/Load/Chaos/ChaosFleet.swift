@@ -130,7 +130,8 @@ final class ChaosFleet: ChaosClientOwner {
     func resumeSending() {
         schedule = OpenLoopSchedule(start: now, messagesPerSecond: plan.rate)
         let comers = Int((Double(plan.clients) * plan.comers).rounded())
-        moves = (0..<comers).map { _ in now + stay() }
+        // At first soon: a round may be short.
+        moves = (0..<comers).map { _ in now + Int64(random() * 6e9) }
     }
 
     /// Nothing new is sent, and everybody comes back to fetch what waits.
@@ -198,11 +199,26 @@ final class ChaosFleet: ChaosClientOwner {
                 continue
             }
             let sender = sender(of: pair)
-            clients[sender].send(records.sent(pair: pair, at: now))
+            let message = records.sent(pair: pair, at: now)
+            // Acknowledgements are in order: one message that waits holds back those after it.
+            if writesToSomebodySilent(sender) { records.disturbed(message) }
+            clients[sender].send(message)
             senders.insert(sender)
         }
         self.schedule = schedule
         for sender in senders { clients[sender].flush() }
+    }
+
+    private func pairs(of sender: Int) -> Range<Int> { sender * plan.partners..<(sender + 1) * plan.partners }
+
+    private func writesToSomebodySilent(_ sender: Int) -> Bool {
+        pairs(of: sender).contains { clients[receiver(of: $0)].isSilent }
+    }
+
+    func clientFellSilent(_ client: ChaosClient) {
+        for sender in clients.indices where pairs(of: sender).contains(where: { receiver(of: $0) == client.index }) {
+            clients[sender].disturb()
+        }
     }
 
     /// In turn, but for those whose sender cannot send.
@@ -232,8 +248,8 @@ final class ChaosFleet: ChaosClientOwner {
         }
     }
 
-    /// 5 to 20 s.
-    private func stay() -> Int64 { Int64((5 + random() * 15) * 1e9) }
+    /// 3 to 15 s.
+    private func stay() -> Int64 { Int64((3 + random() * 12) * 1e9) }
 
     /// 0.2 to 10 s.
     private func absence() -> Int64 { Int64((0.2 + random() * 9.8) * 1e9) }

@@ -34,7 +34,7 @@ struct ChaosRecords: Sendable {
         var receiverSession: Int32 = 0
         /// The index of its error's condition, plus 1.
         var error: UInt8 = 0
-        /// The sender's connection broke by its own will before the acknowledgement.
+        /// A client's own will is in the way of the acknowledgement.
         var isDisturbed = false
     }
 
@@ -105,7 +105,7 @@ struct ChaosRecords: Sendable {
         }
     }
 
-    /// The sender drops its connection: how long the acknowledgement takes says nothing.
+    /// The sender drops its connection, or the receiver is silent: how long the acknowledgement takes says nothing.
     mutating func disturbed(_ message: MessageReference) {
         update(message) { $1.isDisturbed = true }
     }
@@ -115,9 +115,10 @@ struct ChaosRecords: Sendable {
         verdict.note(violation, message, text: text)
     }
 
-    /// How long ago the oldest of these was sent, in nanoseconds; nil for none that is open.
+    /// How long ago the oldest of these was sent, in nanoseconds; nil for none that is open and undisturbed.
     func age(of messages: some Sequence<MessageReference>, at now: Int64) -> Int64? {
-        messages.lazy.compactMap { self.message($0) }.filter { $0.acknowledgedAt == Self.none && $0.error == 0 }
+        messages.lazy.compactMap { self.message($0) }
+            .filter { $0.acknowledgedAt == Self.none && $0.error == 0 && !$0.isDisturbed }
             .map { now - $0.sentAt }.max()
     }
 

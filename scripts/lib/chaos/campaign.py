@@ -5,7 +5,6 @@ import collections
 import datetime
 import json
 import sys
-import threading
 import time
 import typing
 
@@ -84,26 +83,16 @@ class Campaign:
         return result
 
     def inject_all(self, together: list[Fault], result: dict) -> float:
-        """When the last of them was over."""
-        over: list[float] = []
-
-        def inject(fault: Fault, told: dict) -> None:
+        """When the last of them was over. A stop begins first: what else happens, happens during it."""
+        over = []
+        for fault, told in sorted(zip(together, result["faults"]), key=lambda pair: pair[0].kind != "stop"):
             try:
                 done = self.injector.inject(fault)
                 over.append(done["overAt"])
                 told |= {"instance": done["instance"], "pids": done["pids"]}
             except Refusal as refusal:
                 told["failure"] = str(refusal)
-
-        if len(together) == 1:
-            inject(together[0], result["faults"][0])
-        else:
-            threads = [threading.Thread(target=inject, args=pair) for pair in zip(together, result["faults"])]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-        return max(over, default=time.monotonic())
+        return max([*over, self.injector.wait()])
 
     def until_recovered(self, what: str) -> None:
         """Everything is ready, and every client is where it wants to be and is served."""

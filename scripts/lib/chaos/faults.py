@@ -9,6 +9,7 @@ import dataclasses
 import os
 import random
 import signal
+import threading
 import time
 
 from edges import Edges, pid_of
@@ -82,17 +83,56 @@ def pairs(faults: list[Fault]) -> list[list[Fault]]:
     return found
 
 
+class Stop:
+    """Processes that stand still for a time."""
+
+    def __init__(self, pids: list[int], seconds: float, edges: Edges | None):
+        self.pids, self.edges = pids, edges
+        self.since = self.until = time.monotonic()
+        # The first one first, so that it starts no further ones.
+        self.send(signal.SIGSTOP)
+        self.timer = threading.Timer(seconds, self.wake)
+        self.timer.daemon = True
+        self.timer.start()
+
+    def wake(self) -> None:
+        self.send(signal.SIGCONT)
+        self.until = time.monotonic()
+        if self.edges and self.pids:
+            self.edges.stood_still(self.pids[0], self.since, self.until)
+
+    def send(self, number: int) -> None:
+        for pid in self.pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+
 class Injector:
-    """Does the faults; each returns what it was done to, and when it began to be over."""
+    """Does the faults; each tells what it was done to, and when it began to be over. A stop goes on until `wait`."""
 
     def __init__(self, suite: PrivateSuite, load: LoadProcess, edges: Edges):
         self.suite, self.load, self.edges = suite, load, edges
         self.base = dict(suite.counts)
-        self.halted: list[int] = []
+        self.stops: list[Stop] = []
 
     def inject(self, fault: Fault) -> dict:
         self.edges.look()
         return getattr(self, fault.kind)(fault)
+
+    def wait(self) -> float:
+        """Until all stops are over; when the last one was."""
+        for stop in self.stops:
+            stop.timer.join()
+        over = [stop.until for stop in self.stops]
+        self.stops = []
+        return max(over, default=0.0)
+
+    def wake(self) -> None:
+        """After an interruption: nobody else would."""
+        with signals.held():
+            for stop in self.stops:
+                stop.timer.cancel()
+                stop.wake()
 
     def instance(self, fault: Fault) -> str:
         names = self.suite.instances(fault.component)
@@ -109,27 +149,10 @@ class Injector:
 
     def stop(self, fault: Fault) -> dict:
         name = self.instance(fault)
-        began = time.monotonic()
-        # The first one first, so that it starts no further ones.
         with signals.held():
-            self.halted = self.suite.family(name)
-            for pid in self.halted:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGSTOP)
-        time.sleep(fault.seconds)
-        pids = list(self.halted)
-        self.wake()
-        if fault.component == "c2s" and pids:
-            self.edges.stood_still(pids[0], began, time.monotonic())
-        return {"instance": name, "pids": pids, "overAt": time.monotonic()}
-
-    def wake(self) -> None:
-        """Also after an interruption: nobody else would."""
-        with signals.held():
-            for pid in self.halted:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
-            self.halted = []
+            stop = Stop(self.suite.family(name), fault.seconds, self.edges if fault.component == "c2s" else None)
+            self.stops.append(stop)
+        return {"instance": name, "pids": stop.pids, "overAt": stop.since}
 
     def restart(self, fault: Fault) -> dict:
         name = self.instance(fault)

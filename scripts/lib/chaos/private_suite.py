@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -22,6 +23,8 @@ COMPONENTS = ("postgresql", "router", "sm", "c2s")
 # Ports for each kind of process, and in all.
 LARGEST_SCALE = 12
 PORTS = 4 * LARGEST_SCALE
+# For a process to get ready while another one stands still.
+READY_SECONDS = "150"
 # Without the proxies of the environment.
 LOOPBACK = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -61,8 +64,6 @@ http:
   connections: 64
 supervisor:
   router: {routers}
-  sm: {sms}
-  c2s: {edges}
   restart_delay_maximum: 1s
 log:
   level: {level}
@@ -102,7 +103,7 @@ class PrivateSuite:
         (self.state / "jackdaw.yml").write_text(CONFIGURATION.format(
             domain=DOMAIN, run=self.runtime, address=ADDRESS, router=self.router_port, clients=self.client_port, level=level,
             http_router=self.http["router"], http_c2s=self.http["c2s"], http_sm=self.http["sm"],
-            routers=counts["router"], sms=counts["sm"], edges=counts["c2s"],
+            routers=counts["router"],
         ), encoding="ascii")
         self.generator = self.directory / "jackdaw-load"
 
@@ -119,6 +120,9 @@ class PrivateSuite:
 
     def start(self, accounts: int) -> None:
         self.call("run", "--detach", "--binaries", str(self.binaries))
+        for component in ("sm", "c2s"):
+            if self.counts[component] > 1:
+                self.scale(component, self.counts[component])
         # What the generator runs as may not reach the build.
         if os.getuid() == 0:
             owner = identity()
@@ -136,19 +140,28 @@ class PrivateSuite:
             raise Refusal(f"no accounts: {made.stdout[-1000:]}")
 
     def scale(self, component: str, number: int) -> None:
-        self.call("supervisor", "scale", component, str(number))
+        self.call("supervisor", "scale", component, str(number), "--timeout", READY_SECONDS)
         self.counts[component] = number
 
     def restart(self, name: str) -> None:
-        self.call("supervisor", "restart", name)
+        self.call("supervisor", "restart", name, "--timeout", READY_SECONDS)
 
     def remove(self, keep: bool) -> None:
         """Stops it; its files stay where they may be needed."""
         with signals.held():
             with contextlib.suppress(Refusal, subprocess.TimeoutExpired):
                 self.call("supervisor", "stop", check=False)
+            self.end_the_rest()
             if not keep:
                 shutil.rmtree(self.directory, ignore_errors=True)
+
+    def end_the_rest(self) -> None:
+        """What the supervisor could not stop: our processes are those that have our directory among their arguments."""
+        ours = f"{self.directory}/".encode()
+        for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if ours in path.read_bytes() and int(path.parent.name) != os.getpid():
+                    os.kill(int(path.parent.name), signal.SIGKILL)
 
     # What is there
 

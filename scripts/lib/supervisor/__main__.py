@@ -99,8 +99,8 @@ class Supervisor:
             raise Refusal(f"there is no component {component}; known are {', '.join(COMPONENTS)}", 64)
         if component in SINGLE and number != 1:
             raise Refusal(f"{component} has exactly one process: {SINGLE[component]}", 64)
-        if not 1 <= number <= LARGEST_SCALE:
-            raise Refusal(f"a component has 1 to {LARGEST_SCALE} processes; to have none, stop it", 64)
+        if not 1 <= number <= LARGEST_SCALE.get(component, 1):
+            raise Refusal(f"{component} has 1 to {LARGEST_SCALE.get(component, 1)} processes; to have none, stop it", 64)
         before = {i.name for i in self.suite.select(component)}
         self.suite.set_scale(component, number)
         after = self.suite.select(component)
@@ -283,6 +283,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     command = commands.add_parser("scale", help="set the number of processes of a component")
     command.add_argument("component")
     command.add_argument("number", type=int)
+    add_timeout(command)
     commands.add_parser("generate", help="write supervisord's configuration and do no more")
     return parser.parse_args(arguments)
 

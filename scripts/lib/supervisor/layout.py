@@ -16,7 +16,8 @@ SINGLE = {
     "postgresql": "the private cluster has one server",
 }
 
-LARGEST_SCALE = 64
+# As many as the configuration may ask for.
+LARGEST_SCALE = {"router": 8, "sm": 16, "c2s": 64}
 
 
 class Refusal(Exception):
