@@ -60,10 +60,10 @@ extension JackdawConfiguration {
         (0..<supervisor.router).map { ListenAddress(host: router.listen.host, port: router.listen.port + $0) }
     }
 
-    /// The file with the secret that a kind of process proves to the router; the router itself has none.
+    /// The file with the secret that a kind of process proves to the routers; a router without others has none.
     package func secretFile(for kind: ComponentKind) -> String? {
         switch kind {
-        case .router: nil
+        case .router: localRouters.count > 1 ? secrets.router : nil
         case .c2s: secrets.c2s
         case .sm: secrets.sm
         case .ctl: secrets.ctl

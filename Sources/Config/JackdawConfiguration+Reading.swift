@@ -87,6 +87,7 @@ extension JackdawConfiguration.SecretFiles {
         section.path("c2s", &c2s)
         section.path("sm", &sm)
         section.path("ctl", &ctl)
+        section.path("router", &router)
         section.path("fake_salt", &fakeSalt)
     }
 }

@@ -59,6 +59,7 @@ private struct Renewing {
         keep("paths.logs", \.paths.logs)
         keep("secrets.c2s", \.secrets.c2s, in: [.c2s])
         keep("secrets.sm", \.secrets.sm, in: [.sm])
+        keep("secrets.router", \.secrets.router, in: [.router])
         keep("secrets.fake_salt", \.secrets.fakeSalt, in: [.c2s])
         keep("database", \.database, in: [.c2s, .sm])
         keep("c2s.listeners", \.c2s.listeners, in: [.c2s])

@@ -87,6 +87,8 @@ extension JackdawConfiguration {
         package var c2s = "secrets/router-c2s"
         package var sm = "secrets/router-sm"
         package var ctl = "secrets/router-ctl"
+        /// What routers prove to each other, where there are several.
+        package var router = "secrets/router-router"
         /// The key of the salts that unknown users are shown, the same in every C2S.
         package var fakeSalt = "secrets/fake-salt"
 

@@ -17,6 +17,8 @@ struct ComponentDirectory: Sendable {
         var names: Set<String>
         /// Whether it may take what is for domains that are not ours.
         var mayBeDefaultRoute: Bool
+        /// Whether it is another router, which sends what its own components say.
+        var isRouter: Bool { self.group == ComponentKind.router.rawValue }
         /// Those of the same group may serve a domain together: the instances of a kind. Nil: of none.
         var group: String?
     }
@@ -67,6 +69,9 @@ struct ComponentDirectory: Sendable {
         guard let kind = Self.kind(of: name) else { return nil }
         return self.instances[kind]
     }
+
+    /// What a router proves to the others; nil: there are no others.
+    var routerSecret: Secret? { self.instances[.router]?.secret }
 
     /// Whether a component of ours should serve `domain`, whether it is there or not.
     func isConfigured(_ domain: String) -> Bool {

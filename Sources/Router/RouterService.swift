@@ -38,9 +38,7 @@ struct RouterService: Service {
         let router = try await context.eventLoop.submit {
             NIOLoopBound(Self.makeRouter(context, directory), eventLoop: context.eventLoop)
         }.get()
-        var address = context.configuration.router.listen
-        // Any free port is one for each.
-        if address.port != 0 { address.port += context.instance.number - 1 }
+        let address = Self.address(context)
         do {
             let listener = try await Self.bootstrap(router, context).bind(host: address.host, port: address.port).get()
             context.logger.info("listening", metadata: ["address": "\(listener.localAddress?.description ?? "")"])
@@ -84,11 +82,50 @@ struct RouterService: Service {
             logger: context.logger
         )
         router.boundChanged = { context.status.sessions = $0 }
+        Self.linkToOthers(router, context, context.configuration)
         let bound = NIOLoopBound(router, eventLoop: context.eventLoop)
         context.metrics.computedGauge("jackdaw_router_queued_bytes", help: "Bytes that wait for the links") {
             Double(bound.value.queuedBytes)
         }
+        context.metrics.computedGauge("jackdaw_router_peers", help: "Other routers that it is linked to") {
+            Double(bound.value.peers?.linksUp ?? 0)
+        }
         return router
+    }
+
+    /// Links to the other routers of a configuration, if there are any.
+    static func linkToOthers(
+        _ router: StanzaRouter,
+        _ context: DaemonContext,
+        _ configuration: JackdawConfiguration
+    ) {
+        let own = Self.address(context)
+        let others = RouterAddress.all(of: configuration).filter { $0 != RouterAddress(host: own.host, port: own.port) }
+        if router.peers == nil, !others.isEmpty, let secret = router.directory.routerSecret {
+            let identity = ComponentLinkStateMachine.Configuration(
+                name: router.name,
+                secret: secret.revealed,
+                declaration: LinkDeclaration(epoch: router.epoch)
+            )
+            var settings = InstanceLink.Configuration(routers: [], identity: identity)
+            settings.elementBytes = configuration.router.limits.internalStanzaBytes
+            settings.queueBytes = max(settings.queueBytes, configuration.router.limits.queueBytes)
+            router.peers = RouterPeers(
+                settings,
+                eventLoop: context.eventLoop,
+                logger: context.logger,
+                responder: router.responder,
+                receiver: router
+            )
+        }
+        router.peers?.set(others)
+    }
+
+    /// Where this router listens: each a port higher than the one before; any free port is one for each.
+    private static func address(_ context: DaemonContext) -> ListenAddress {
+        var address = context.configuration.router.listen
+        if address.port != 0 { address.port += context.instance.number - 1 }
+        return address
     }
 
     private static func bootstrap(_ router: NIOLoopBound<StanzaRouter>, _ context: DaemonContext) -> ServerBootstrap {
@@ -117,6 +154,7 @@ struct RouterService: Service {
             }
             result.whenSuccess { directory in
                 router.value.apply(directory: directory, limits: configuration.router.limits)
+                Self.linkToOthers(router.value, context, configuration)
                 context.logger.info("components reloaded")
             }
             result.whenFailure { error in
