@@ -166,7 +166,7 @@ extension JackdawConfiguration.HTTP {
 
 extension JackdawConfiguration.Supervisor {
     mutating func read(_ section: SectionReader) {
-        section.integer("router", &router, in: 1...8)
+        section.integer("router", &router, in: 0...JackdawConfiguration.mostRouters)
         section.integer("c2s", &c2s, in: 1...64)
         section.integer("sm", &sm, in: 1...16)
         section.duration("restart_delay_maximum", &restartDelayMaximum, in: .seconds(1) ... .seconds(3_600))

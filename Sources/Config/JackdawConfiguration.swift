@@ -27,6 +27,8 @@ package struct JackdawConfiguration: Sendable, Equatable {
 
     /// The domain under which our own processes have their names on the router.
     package static let internalDomain = "jackdaw.internal"
+    /// The most routers of one host: each process has a link to each.
+    package static let mostRouters = 8
 }
 
 /// A domain that the suite serves.

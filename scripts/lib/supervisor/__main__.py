@@ -17,7 +17,7 @@ sys.dont_write_bytecode = True
 import programs
 import status
 import upgrade
-from layout import COMPONENTS, LARGEST_SCALE, SINGLE, Instance, Refusal, Suite, warn
+from layout import COMPONENTS, LARGEST_SCALE, MOST_ROUTERS, SINGLE, Instance, Refusal, Suite, warn
 from rpc import supervisord
 
 # How long a process may take until it is ready.
@@ -99,8 +99,9 @@ class Supervisor:
             raise Refusal(f"there is no component {component}; known are {', '.join(COMPONENTS)}", 64)
         if component in SINGLE and number != 1:
             raise Refusal(f"{component} has exactly one process: {SINGLE[component]}", 64)
-        if not 1 <= number <= LARGEST_SCALE:
-            raise Refusal(f"a component has 1 to {LARGEST_SCALE} processes; to have none, stop it", 64)
+        most = MOST_ROUTERS if component == "router" else LARGEST_SCALE
+        if not 1 <= number <= most:
+            raise Refusal(f"{component} has 1 to {most} processes; to have none, stop it", 64)
         before = {i.name for i in self.suite.select(component)}
         self.suite.set_scale(component, number)
         after = self.suite.select(component)
@@ -116,6 +117,8 @@ class Supervisor:
         for instance in added:
             self.add(instance)
         self.wait_until_ready(after)
+        if component == "router":
+            self.reload()
 
     def status(self, json: bool) -> int:
         table = status.rows(self.suite, self.rpc)
@@ -137,6 +140,17 @@ class Supervisor:
             self.rpc.reloadConfig()
             self.add(instance)
             self.wait_until_ready([instance])
+
+    def reload(self) -> None:
+        """Has all processes read the configuration again, and with it how many routers they link to."""
+        for instance in self.suite.instances():
+            if instance.component == "postgresql":
+                continue
+            try:
+                self.rpc.signalProcess(instance.name, "HUP")
+            except xmlrpc.client.Fault as fault:
+                if fault.faultCode not in (NOT_RUNNING, BAD_NAME):
+                    raise
 
     def start_supervisord(self, chosen: list[Instance]) -> None:
         self.end_orphans()
