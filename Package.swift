@@ -82,7 +82,10 @@ let package = Package(
         // L4: both ends of a component link.
         library(
             "ComponentLink",
-            ["XML", "XMPPCore", "XMPPStream", "SASL", "TLS", "Config", "Daemon", nioCore, nioPosix, logging, collections]
+            [
+                "XML", "XMPPCore", "XMPPStream", "SASL", "TLS", "Config", "Daemon", nioCore, nioPosix, logging,
+                collections,
+            ]
         ),
 
         // L5: the processes and the tools.
