@@ -17,8 +17,6 @@ struct ComponentDirectory: Sendable {
         var names: Set<String>
         /// Whether it may take what is for domains that are not ours.
         var mayBeDefaultRoute: Bool
-        /// Whether it is another router, which sends what its own components say.
-        var isRouter: Bool { self.group == ComponentKind.router.rawValue }
         /// Those of the same group may serve a domain together: the instances of a kind. Nil: of none.
         var group: String?
     }
