@@ -82,16 +82,18 @@ let package = Package(
         // L4: both ends of a component link.
         library(
             "ComponentLink",
-            ["XML", "XMPPCore", "XMPPStream", "SASL", "Config", "Daemon", nioCore, nioPosix, logging, collections]
+            [
+                "XML", "XMPPCore", "XMPPStream", "SASL", "TLS", "Config", "Daemon", nioCore, nioPosix, logging,
+                collections,
+            ]
         ),
 
         // L5: the processes and the tools.
         executable(
             "Router",
             [
-                "XML", "XMPPCore", "XMPPStream", "SASL", "ComponentLink", "Config", "Daemon", nioCore, nioPosix,
-                logging,
-                lifecycle, collections,
+                "XML", "XMPPCore", "XMPPStream", "SASL", "TLS", "ComponentLink", "Config", "Daemon", nioCore, nioPosix,
+                logging, lifecycle, collections,
             ]
         ),
         executable(

@@ -43,10 +43,3 @@ extension InstanceLink {
         }
     }
 }
-
-extension RouterAddress {
-    /// The routers that the processes of a configuration link to.
-    package static func all(of configuration: JackdawConfiguration) -> [RouterAddress] {
-        configuration.localRouters.map { RouterAddress(host: $0.host, port: $0.port) }
-    }
-}

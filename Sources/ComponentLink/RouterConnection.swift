@@ -113,6 +113,7 @@ package final class RouterConnection {
 
     private func connect() {
         let configuration = self.configuration
+        let address = self.address
         self.attempt += 1
         let attempt = self.attempt
         let bound = NIOLoopBound(self, eventLoop: self.eventLoop)
@@ -123,6 +124,9 @@ package final class RouterConnection {
                 channel.eventLoop.makeCompletedFuture {
                     // A host may have several addresses: each that is tried has a channel of its own.
                     let handler = ComponentLinkHandler(connection: bound.value, attempt: attempt)
+                    if let security = try address.makeTLSHandler() {
+                        try channel.pipeline.syncOperations.addHandler(security)
+                    }
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }
             }

@@ -31,8 +31,26 @@ package enum ConfigurationFile {
             case .tooLong: throw issue(path, "longer than \(maximumBytes) bytes")
             }
         }
-        let result = try parse(file.bytes, file: path, directory: directory(of: path))
-        return Loaded(configuration: result.configuration, path: path)
+        let directory = directory(of: path)
+        var configuration = try parse(file.bytes, file: path, directory: directory).configuration
+        if let number = scale(of: "router", directory, in: 1...JackdawConfiguration.mostRouters) {
+            configuration.supervisor.router = number
+        }
+        return Loaded(configuration: configuration, path: path)
+    }
+
+    /// What `scripts/supervisor scale` has set; nil: nothing. Only the number of routers is of interest to all processes,
+    /// which link to each.
+    private static func scale(of component: String, _ directory: String, in bounds: ClosedRange<Int>) -> Int? {
+        let path = "\(directory)/supervisor/scale-\(component)"
+        do throws(SmallFile.Failure) {
+            let file = try SmallFile.read(path, limit: 64)
+            let digits = file.bytes.prefix { (0x30...0x39).contains($0) }
+            guard let number = Int(String(decoding: digits, as: UTF8.self)), bounds.contains(number) else { return nil }
+            return number
+        } catch {
+            return nil
+        }
     }
 
     /// Reads the text of a file; also tells the keys that exist but are not in it.

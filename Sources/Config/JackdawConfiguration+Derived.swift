@@ -60,10 +60,26 @@ extension JackdawConfiguration {
         (0..<supervisor.router).map { ListenAddress(host: router.listen.host, port: router.listen.port + $0) }
     }
 
-    /// The file with the secret that a kind of process proves to the router; the router itself has none.
+    /// Where a router listens: `router.listen`, or `router.tls_listen`, and each further one a port higher; any free port
+    /// (0) is one for each.
+    package func address(_ first: ListenAddress, of router: InstanceName) -> ListenAddress {
+        guard first.port != 0 else { return first }
+        return ListenAddress(host: first.host, port: first.port + router.number - 1)
+    }
+
+    /// The chain and key that routers show to other hosts.
+    package var routerCertificateFiles: (certificate: String, key: String) {
+        if let certificate = router.tlsCertificate, let key = router.tlsKey { return (certificate, key) }
+        return certificateFiles(for: domains.first ?? HostedDomain())
+    }
+
+    /// Whether there is more than one router.
+    package var hasSeveralRouters: Bool { supervisor.router + router.remote.count > 1 }
+
+    /// The file with the secret that a kind of process proves to the routers; a router without others has none.
     package func secretFile(for kind: ComponentKind) -> String? {
         switch kind {
-        case .router: nil
+        case .router: hasSeveralRouters ? secrets.router : nil
         case .c2s: secrets.c2s
         case .sm: secrets.sm
         case .ctl: secrets.ctl

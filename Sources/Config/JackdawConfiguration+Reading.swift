@@ -87,6 +87,7 @@ extension JackdawConfiguration.SecretFiles {
         section.path("c2s", &c2s)
         section.path("sm", &sm)
         section.path("ctl", &ctl)
+        section.path("router", &router)
         section.path("fake_salt", &fakeSalt)
     }
 }
@@ -165,7 +166,7 @@ extension JackdawConfiguration.HTTP {
 
 extension JackdawConfiguration.Supervisor {
     mutating func read(_ section: SectionReader) {
-        section.integer("router", &router, in: 1...8)
+        section.integer("router", &router, in: 0...JackdawConfiguration.mostRouters)
         section.integer("c2s", &c2s, in: 1...64)
         section.integer("sm", &sm, in: 1...16)
         section.duration("restart_delay_maximum", &restartDelayMaximum, in: .seconds(1) ... .seconds(3_600))

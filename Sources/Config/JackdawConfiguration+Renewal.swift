@@ -59,6 +59,7 @@ private struct Renewing {
         keep("paths.logs", \.paths.logs)
         keep("secrets.c2s", \.secrets.c2s, in: [.c2s])
         keep("secrets.sm", \.secrets.sm, in: [.sm])
+        keep("secrets.router", \.secrets.router, in: [.router])
         keep("secrets.fake_salt", \.secrets.fakeSalt, in: [.c2s])
         keep("database", \.database, in: [.c2s, .sm])
         keep("c2s.listeners", \.c2s.listeners, in: [.c2s])
@@ -73,6 +74,9 @@ private struct Renewing {
     /// Both ends of a link have the same bound, and what travels on it has to fit.
     mutating func keepLinks() {
         keep("router.listen", \.router.listen)
+        keep("router.tls_listen", \.router.tlsListen, in: [.router])
+        keep("router.tls_certificate", \.router.tlsCertificate, in: [.router])
+        keep("router.tls_key", \.router.tlsKey, in: [.router])
         keep("router.limits.internal_stanza_bytes", \.router.limits.internalStanzaBytes)
         let most = taken.router.limits.internalStanzaBytes / 2
         if taken.router.limits.stanzaBytes > most { keep("router.limits.stanza_bytes", \.router.limits.stanzaBytes) }

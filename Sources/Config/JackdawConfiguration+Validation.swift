@@ -13,7 +13,22 @@ extension JackdawConfiguration {
         }
         if sasl.mechanisms.isEmpty { issues.report(at: "sasl.mechanisms", "at least one mechanism is expected") }
         if c2s.listeners.isEmpty { issues.report(at: "c2s.listeners", "at least one listener is expected") }
+        validateRouters(issues)
         validateOrder(issues)
+    }
+
+    private func validateRouters(_ issues: IssueCollector) {
+        if (router.tlsCertificate == nil) != (router.tlsKey == nil) {
+            let given = router.tlsCertificate == nil ? "tls_key" : "tls_certificate"
+            issues.report(at: "router.\(given)", "tls_certificate and tls_key go together")
+        }
+        if supervisor.router == 0, router.remote.isEmpty {
+            issues.report(at: "supervisor.router", "must be 1 at least, since router.remote names no other")
+        }
+        for (index, remote) in router.remote.enumerated()
+        where router.remote[..<index].contains(where: { $0.address == remote.address }) {
+            issues.report(at: "router.remote[\(index)].address", "'\(remote.address)' is there twice")
+        }
     }
 
     private func validateDomains(_ issues: IssueCollector) {

@@ -27,6 +27,8 @@ package struct JackdawConfiguration: Sendable, Equatable {
 
     /// The domain under which our own processes have their names on the router.
     package static let internalDomain = "jackdaw.internal"
+    /// The most routers of one host: each process has a link to each.
+    package static let mostRouters = 8
 }
 
 /// A domain that the suite serves.
@@ -87,6 +89,8 @@ extension JackdawConfiguration {
         package var c2s = "secrets/router-c2s"
         package var sm = "secrets/router-sm"
         package var ctl = "secrets/router-ctl"
+        /// What routers prove to each other, where there are several.
+        package var router = "secrets/router-router"
         /// The key of the salts that unknown users are shown, the same in every C2S.
         package var fakeSalt = "secrets/fake-salt"
 

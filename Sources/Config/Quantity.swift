@@ -87,6 +87,25 @@ extension ListenAddress {
         self.init(host: String(host), port: port)
     }
 
+    /// Reads `router.example.org:5348`, or an address as the other initializer does.
+    package init?(parsingRemote text: String) {
+        if let address = ListenAddress(parsing: text) {
+            self = address
+            return
+        }
+        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
+            (1...65_535).contains(port)
+        else { return nil }
+        let host = text[..<colon]
+        let isName = host.utf8.allSatisfy { byte in
+            (0x30...0x39).contains(byte) || (0x61...0x7a).contains(byte | 0x20) || byte == 0x2d || byte == 0x2e
+        }
+        guard isName, !host.isEmpty, host.utf8.count <= 253, !host.hasPrefix("-"), !host.hasPrefix(".") else {
+            return nil
+        }
+        self.init(host: String(host), port: port)
+    }
+
     static func isAddress(_ text: String, family: Int32) -> Bool {
         var bytes = [UInt8](repeating: 0, count: 16)
         return unsafe inet_pton(family, text, &bytes) == 1

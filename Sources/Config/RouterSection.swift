@@ -4,7 +4,26 @@ extension JackdawConfiguration {
     /// The router's listener and limits.
     package struct Router: Sendable, Equatable {
         package var listen = ListenAddress(host: "127.0.0.1", port: 5347)
+        /// A further address, with TLS, for processes on other hosts; nil: none.
+        package var tlsListen: ListenAddress?
+        /// PEM files of the chain and the key that are shown there; nil: those of the main domain.
+        package var tlsCertificate: String?
+        package var tlsKey: String?
+        /// The routers on other hosts, which are linked to with TLS.
+        package var remote: [RemoteRouter] = []
         package var limits = RouterLimits()
+
+        package init() {}
+    }
+
+    /// A router on another host.
+    package struct RemoteRouter: Sendable, Equatable {
+        /// Its `tls_listen`, by address or by name.
+        package var address = ListenAddress(host: "", port: 0)
+        /// PEM file: its certificate, or that of the authority that signed it.
+        package var certificate = ""
+        /// The name that its certificate must be for; nil: the host in `address`.
+        package var name: String?
 
         package init() {}
     }
@@ -65,7 +84,32 @@ package struct ListenAddress: Sendable, Equatable, CustomStringConvertible {
 extension JackdawConfiguration.Router {
     mutating func read(_ section: SectionReader) {
         section.address("listen", &listen)
+        section.optionalAddress("tls_listen", &tlsListen)
+        section.optionalPath("tls_certificate", &tlsCertificate)
+        section.optionalPath("tls_key", &tlsKey)
+        if let elements = section.list("remote", of: "routers") {
+            remote = elements.map { node, path in
+                var router = JackdawConfiguration.RemoteRouter()
+                let entry = SectionReader(node, path: path, collector: section.collector)
+                router.read(entry)
+                entry.finish()
+                return router
+            }
+        }
         section.section("limits") { limits.read($0) }
+    }
+}
+
+extension JackdawConfiguration.RemoteRouter {
+    mutating func read(_ section: SectionReader) {
+        section.remoteAddress("address", &address)
+        section.path("certificate", &certificate)
+        var given = ""
+        if section.peek("name")?.isNull == false { section.text("name", &given) } else { _ = section.take("name") }
+        name = given.isEmpty ? nil : given
+        if section.peek("address") == nil || section.peek("certificate") == nil {
+            section.collector.report(section.mark, "a remote router needs 'address' and 'certificate'")
+        }
     }
 }
 

@@ -68,6 +68,14 @@ extension SectionReader {
         value = address
     }
 
+    /// An address to connect to, whose host may be a name.
+    func remoteAddress(_ key: String, _ value: inout ListenAddress) {
+        let expected = "a host with a port, such as router.example.org:5348 or 192.0.2.1:5348,"
+        guard let (text, node) = scalar(key, expected) else { return }
+        guard let address = ListenAddress(parsingRemote: text) else { return reject(node, key, expected) }
+        value = address
+    }
+
     func domain(_ key: String, _ value: inout String) {
         guard let (_, node) = scalar(key, "a domain name") else { return }
         if let name = collector.domain(node, path: fullPath(key)) { value = name }
@@ -142,6 +150,10 @@ extension SectionReader {
 
     func optionalBoolean(_ key: String, _ value: inout Bool?) {
         unlessNull(key, &value, initial: false) { boolean(key, &$0) }
+    }
+
+    func optionalAddress(_ key: String, _ value: inout ListenAddress?) {
+        unlessNull(key, &value, initial: ListenAddress(host: "", port: 0)) { address(key, &$0) }
     }
 
     func optionalPath(_ key: String, _ value: inout String?) {

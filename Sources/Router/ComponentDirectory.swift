@@ -68,6 +68,9 @@ struct ComponentDirectory: Sendable {
         return self.instances[kind]
     }
 
+    /// What a router proves to the others; nil: there are no others.
+    var routerSecret: Secret? { self.instances[.router]?.secret }
+
     /// Whether a component of ours should serve `domain`, whether it is there or not.
     func isConfigured(_ domain: String) -> Bool {
         self.domains.contains(domain) || domain == JackdawConfiguration.internalDomain

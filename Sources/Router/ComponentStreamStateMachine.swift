@@ -262,7 +262,7 @@ struct ComponentStreamStateMachine: ~Copyable {
     // MARK: Text
 
     /// The domain of an address that one of our own processes wrote, and so prepared (RFC 7622 §3.2).
-    private static func domain(of address: String?) -> String? {
+    static func domain(of address: String?) -> String? {
         guard let utf8 = address?.utf8 else { return nil }
         let bare = utf8.prefix { $0 != UInt8(ascii: "/") }
         let domain = bare.firstIndex(of: UInt8(ascii: "@")).map { bare[bare.index(after: $0)...] } ?? bare

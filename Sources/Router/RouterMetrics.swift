@@ -18,6 +18,7 @@ struct RouterMetrics: Sendable {
     let wrappers: Counter
     let bytes: Counter
     let returned: Counter
+    let hops: Counter
     let streamErrors: Counter
     let connections: Counter
     let resets: Counter
@@ -32,6 +33,7 @@ struct RouterMetrics: Sendable {
         self.wrappers = registry.counter("jackdaw_router_wrappers", help: "Wrappers forwarded between instances")
         self.bytes = registry.counter("jackdaw_router_bytes", help: "Bytes of what was forwarded")
         self.returned = registry.counter("jackdaw_router_wrappers_returned", help: "Wrappers that found no instance")
+        self.hops = registry.counter("jackdaw_router_hops", help: "Stanzas forwarded to a component of another router")
         self.streamErrors = registry.counter("jackdaw_router_stream_errors", help: "Streams ended with an error")
         self.connections = registry.counter("jackdaw_router_connections", help: "Connections accepted")
         self.resets = registry.counter("jackdaw_router_resets", help: "Links reset since their queue was full or stuck")

@@ -27,6 +27,8 @@ final class StanzaRouter {
     var limits: JackdawConfiguration.RouterLimits
     /// Called with the number of bound links whenever it changed.
     var boundChanged: (Int) -> Void = { _ in }
+    /// The other routers; nil: there are none.
+    var peers: RouterPeers?
     private(set) var directory: ComponentDirectory
     private(set) var table = RouteTable()
     private(set) var links: [LinkID: ComponentConnectionHandler] = [:]
@@ -95,9 +97,10 @@ final class StanzaRouter {
         if self.isClosing, self.links.isEmpty { self.closed?.succeed() }
     }
 
-    /// Binds a stream's name after its handshake; false: it is taken.
+    /// Binds a stream's name after its handshake; false: it is taken, here or at another router.
     func bind(_ id: LinkID, name: String, grant: ComponentDirectory.Grant, epoch: String) -> Bool {
         let instance = LinkInstance(name: name, epoch: epoch, kind: .external, names: [])
+        guard grant.isInternal || self.peers?.connection(to: name) == nil else { return false }
         guard name != self.name, self.table.bind(id, instance, servesItsName: grant.servesItsName, group: grant.group)
         else {
             return false
@@ -168,7 +171,9 @@ final class StanzaRouter {
             from: stanza.from?.description ?? "",
             to: address.description
         )
-        let placed = self.place(at: destination, address.domain, from: sender, size: size) { stanza.write(to: &$0) }
+        let placed = self.place(at: destination, address.domain, from: sender, size: size) {
+            stanza.write(to: &$0)
+        }
         if case .bounce(let bounce) = placed { self.bounce(stanza, bounce, to: sender) }
     }
 
@@ -181,7 +186,9 @@ final class StanzaRouter {
     ) -> Bool {
         guard let id = sender.id else { return true }
         let directory = self.directory
-        guard self.table.mayLink(id, sendFor: from, isOurs: { directory.isConfigured($0) }) else { return false }
+        guard self.isRouter(id) || self.table.mayLink(id, sendFor: from, isOurs: { directory.isConfigured($0) }) else {
+            return false
+        }
         let size = element.bytes.readableBytes
         let destination = self.destination(for: to, from: element["from"] ?? "", to: element["to"] ?? "")
         let placed = self.place(at: destination, to, from: sender, size: size) {
@@ -223,6 +230,7 @@ final class StanzaRouter {
         _ write: (inout ByteBuffer) -> Void
     ) -> Placement {
         guard let destination else {
+            if let placed = self.hop(to: domain, from: sender, size: size, write) { return placed }
             return .bounce(self.directory.isConfigured(domain) ? .absent : .unknown)
         }
         if !destination.isDeclared, destination.queuedBytes + size > self.limits.queueBytes { return .bounce(.full) }
@@ -233,13 +241,38 @@ final class StanzaRouter {
         return .placed
     }
 
+    /// To the router where a component is bound; what came from a router goes no further.
+    private func hop(
+        to domain: String,
+        from sender: ComponentConnectionHandler,
+        size: Int,
+        _ write: (inout ByteBuffer) -> Void
+    ) -> Placement? {
+        guard let id = sender.id, !self.isRouter(id), let connection = self.peers?.connection(to: domain) else {
+            return nil
+        }
+        // The link would be reset at its bound; it holds no less.
+        if connection.queuedBytes + size > self.limits.queueBytes / 2 { return .bounce(.full) }
+        guard connection.write(write) else { return nil }
+        self.metrics.stanzas.increment()
+        self.metrics.hops.increment()
+        self.metrics.bytes.increment(by: size)
+        return .placed
+    }
+
+    private func isRouter(_ id: LinkID) -> Bool {
+        self.table.entries[id]?.group == ComponentKind.router.rawValue
+    }
+
     private func destination(
         for domain: String,
         from: @autoclosure () -> String,
         to: @autoclosure () -> String
     ) -> ComponentConnectionHandler? {
         if let id = self.table.link(serving: domain, from: from(), to: to()) { return self.links[id] }
-        guard !self.directory.isConfigured(domain), let id = self.table.defaultRoute else { return nil }
+        guard !self.directory.isConfigured(domain), self.peers?.connection(to: domain) == nil,
+            let id = self.table.defaultRoute
+        else { return nil }
         return self.links[id]
     }
 
@@ -254,8 +287,10 @@ final class StanzaRouter {
         sender.wait(for: destination)
     }
 
+    /// Another router has the stanzas of many, and is always read.
     private func isEdge(_ handler: ComponentConnectionHandler) -> Bool {
-        handler.id.flatMap { self.table.entries[$0] }?.instance.names.isEmpty == true
+        guard let id = handler.id, !self.isRouter(id) else { return false }
+        return self.table.entries[id]?.instance.names.isEmpty == true
     }
 
     // MARK: Going back
@@ -352,6 +387,31 @@ final class StanzaRouter {
         self.closed = promise
         if self.links.isEmpty { promise.succeed() }
         for handler in self.links.values { handler.end(StreamError(.systemShutdown)) }
-        return promise.futureResult
+        guard let peers = self.peers else { return promise.futureResult }
+        return promise.futureResult.and(peers.stop()).map { _ in }
+    }
+}
+
+extension StanzaRouter: RouterPeers.Receiver {
+    /// What another router sent is for somebody who is bound here, or lost: it was an error already.
+    func deliver(_ element: StreamElement) {
+        guard let to = ComponentStreamStateMachine.domain(of: element["to"]) else { return }
+        let destination = self.destination(for: to, from: element["from"] ?? "", to: element["to"] ?? "")
+        guard let destination, destination.isDeclared || destination.queuedBytes <= self.limits.queueBytes else {
+            return
+        }
+        destination.write(element.bytes)
+    }
+
+    /// Two routers bound the name at the same time, or while they did not see each other: the one with the lower number
+    /// keeps it.
+    func componentAppeared(_ name: String, at other: String) {
+        guard let own = InstanceName(routerName: self.name), let theirs = InstanceName(routerName: other),
+            theirs.number < own.number
+        else { return }
+        for (id, entry) in self.table.entries where entry.instance.kind == .external && entry.domains.contains(name) {
+            guard self.directory.grant(for: name)?.isInternal == false else { continue }
+            self.links[id]?.end(StreamError(.conflict, text: "bound at another router"))
+        }
     }
 }

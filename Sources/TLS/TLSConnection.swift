@@ -50,13 +50,24 @@ package struct TLSInfo: Sendable, Equatable {
         case .server:
             isServer = true
             unsafe SSL_set_accept_state(ssl)
-        case .client:
+        case .client(let configuration):
             isServer = false
             unsafe SSL_set_connect_state(ssl)
-            if let domain { unsafe COpenSSL_SSL_set_tlsext_host_name(ssl, domain) }
+            // RFC 6066 §3: an address is no name.
+            if let domain, !Self.isAddress(domain) { unsafe COpenSSL_SSL_set_tlsext_host_name(ssl, domain) }
+            if let name = configuration.verifiedName, unsafe SSL_set1_host(ssl, name) != 1 {
+                unsafe SSL_free(ssl)
+                throw .library("cannot verify the name '\(name)'")
+            }
         }
         let raw = try unsafe bio.makeBIO()
         unsafe SSL_set_bio(ssl, raw, raw)
+    }
+
+    private static func isAddress(_ text: String) -> Bool {
+        guard let octets = unsafe a2i_IPADDRESS(text) else { return false }
+        unsafe ASN1_OCTET_STRING_free(octets)
+        return true
     }
 
     deinit {

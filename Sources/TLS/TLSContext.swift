@@ -66,11 +66,19 @@ package final class TLSContext {
         package var maximumVersion: Version
         /// A PEM file of trusted roots; none: any certificate is accepted and the caller judges it.
         package var trustFile: String?
+        /// The name or the IP address that a trusted certificate must be for; none: any name is accepted.
+        package var verifiedName: String?
 
-        package init(alpn: [String] = [], maximumVersion: Version = .tls13, trustFile: String? = nil) {
+        package init(
+            alpn: [String] = [],
+            maximumVersion: Version = .tls13,
+            trustFile: String? = nil,
+            verifiedName: String? = nil
+        ) {
             self.alpn = alpn
             self.maximumVersion = maximumVersion
             self.trustFile = trustFile
+            self.verifiedName = verifiedName
         }
     }
 

@@ -28,6 +28,23 @@ import Testing
         ),
         ("log: loud", "j.yml:1:6: 'log': a section of keys is expected, not 'loud'"),
         ("domains: example.org", "j.yml:1:10: domains: a list of domains is expected, not 'example.org'"),
+        (
+            "router:\n  remote: [{address: nowhere}]",
+            "j.yml:2:22: router.remote[0].address: a host with a port, such as router.example.org:5348 or"
+                + " 192.0.2.1:5348, is expected, not 'nowhere'"
+        ),
+        (
+            "router:\n  remote: [{address: 'a:1'}]",
+            "j.yml:2:12: a remote router needs 'address' and 'certificate'"
+        ),
+        (
+            "router:\n  tls_key: k",
+            "j.yml:2:12: router.tls_key: tls_certificate and tls_key go together"
+        ),
+        (
+            "supervisor:\n  router: 0",
+            "j.yml:2:11: supervisor.router: must be 1 at least, since router.remote names no other"
+        ),
         ("domains: []", "j.yml:1:10: domains: at least one domain is expected"),
         ("domains:\n  - certificate: x\n    key: y", "j.yml:2:5: a domain needs a 'name'"),
         (

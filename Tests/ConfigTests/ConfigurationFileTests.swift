@@ -10,6 +10,55 @@ import Testing
         try ConfigurationFile.parse(Array(text.utf8), file: "j.yml", directory: "/d").configuration
     }
 
+    @Test func routersOfThisHostAndOfOthersAreRead() throws {
+        let read = try Self.parse(
+            """
+            router:
+              listen: 127.0.0.1:5347
+              tls_listen: "[::]:5400"
+              tls_certificate: r.pem
+              tls_key: r.key
+              remote:
+                - {address: "router.example.org:5348", certificate: ca.pem}
+                - {address: "192.0.2.1:5348", certificate: /ca.pem, name: router.example.net}
+            supervisor: {router: 2}
+            """
+        )
+        #expect(read.localRouters.map(\.description) == ["127.0.0.1:5347", "127.0.0.1:5348"])
+        let second = InstanceName(kind: .router, number: 2)
+        #expect(read.address(try #require(read.router.tlsListen), of: second).description == "[::]:5401")
+        #expect(read.routerCertificateFiles == (certificate: "/d/r.pem", key: "/d/r.key"))
+        #expect(read.router.remote.map(\.address.host) == ["router.example.org", "192.0.2.1"])
+        #expect(read.router.remote.map(\.certificate) == ["/d/ca.pem", "/ca.pem"])
+        #expect(read.router.remote.map(\.name) == [nil, "router.example.net"])
+        // The secret of routers is of use where there are others.
+        #expect(read.secretFile(for: .router) == "/d/secrets/router-router")
+        #expect(JackdawConfiguration().secretFile(for: .router) == nil)
+    }
+
+    @Test(arguments: [("3\n", 3), ("0\n", 2), ("9\n", 2), ("many", 2), (nil, 2)])
+    func theSupervisorsNumberOfRoutersCountsForAll(text: String?, number: Int) throws {
+        let directory = "/tmp/jackdaw-config-\(UInt64.random(in: 0 ... .max))"
+        unsafe mkdir(directory, 0o700)
+        unsafe mkdir("\(directory)/supervisor", 0o700)
+        defer {
+            for path in ["supervisor/scale-router", "supervisor", "jackdaw.yml", ""] {
+                unsafe remove("\(directory)/\(path)")
+            }
+        }
+        try Self.write("supervisor: {router: 2}\n", to: "\(directory)/jackdaw.yml")
+        if let text { try Self.write(text, to: "\(directory)/supervisor/scale-router") }
+        let loaded = try ConfigurationFile.load(argument: "\(directory)/jackdaw.yml")
+        #expect(loaded.configuration.supervisor.router == number)
+    }
+
+    private static func write(_ text: String, to path: String) throws {
+        let descriptor = unsafe open(path, O_WRONLY | O_CREAT, 0o600)
+        try #require(descriptor >= 0)
+        unsafe Glibc.write(descriptor, text, text.utf8.count)
+        close(descriptor)
+    }
+
     @Test func everyKindOfValueIsRead() throws {
         let read = try Self.parse(
             """

@@ -33,6 +33,16 @@ import Testing
         #expect(result.configuration.components.first?.names == ["irc.example.org"])
     }
 
+    @Test func exampleOfARemoteRouterShowsEveryKeyOfOne() throws {
+        let text = String(decoding: Self.file, as: UTF8.self)
+        let lines = text.split(separator: "\n").drop { !$0.contains("# Routers on other hosts") }.dropFirst()
+        let example = lines.prefix { $0.hasPrefix("  #   ") }.map { $0.dropFirst(4) }
+        let document = "router:\n  remote:\n" + example.map { "  \($0)" }.joined(separator: "\n")
+        let result = try ConfigurationFile.parse(Array(document.utf8), file: "example", directory: "")
+        #expect(result.absentKeys.filter { $0.hasPrefix("router.remote") } == [])
+        #expect(result.configuration.router.remote.first?.address.port == 5348)
+    }
+
     @Test func everyKeyHasAReasonNearby() {
         // A comment at most three lines above, or at its section's head: a key nobody explains is a key missing.
         let lines = String(decoding: Self.file, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)

@@ -72,11 +72,12 @@ extension RunningSuite {
     /// Waits until C2S and SM have links to so many routers.
     func awaitLinks(_ count: Int) async throws {
         for name in ["c2s-1", "sm-1"] {
-            for _ in 0..<600 {
-                if try await http(name, "/metrics").body.contains("jackdaw_link_routers \(count).0\n") { break }
-                try await Task.sleep(for: .milliseconds(50))
+            var isLinked = false
+            for _ in 0..<600 where !isLinked {
+                isLinked = try await http(name, "/metrics").body.contains("jackdaw_link_routers \(count).0\n")
+                if !isLinked { try await Task.sleep(for: .milliseconds(50)) }
             }
-            guard try await http(name, "/metrics").body.contains("jackdaw_link_routers \(count).0\n") else {
+            guard isLinked else {
                 throw Failure(description: "\(name) has no \(count) links: \(try log(name).suffix(2_000))")
             }
         }

@@ -93,10 +93,15 @@ struct RawComponent: Sendable {
     }
 
     func handshake(secret: String) async throws {
+        try await self.answerHandshake(secret: secret)
+        _ = try await self.read(through: "<handshake/>")
+    }
+
+    /// Proves the secret, whatever the router says to it.
+    func answerHandshake(secret: String) async throws {
         let header = try await self.history()
         guard let id = Self.attribute("id", in: header) else { throw Ended(received: header) }
         self.send("<handshake>\(ComponentHandshake.proof(streamID: id, secret: secret))</handshake>")
-        _ = try await self.read(through: "<handshake/>")
     }
 
     /// All that was received so far.

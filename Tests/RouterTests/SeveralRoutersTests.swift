@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Config
+import Foundation
 import NIOCore
 import Testing
 import XMPPCore
@@ -10,27 +11,45 @@ import XMPPCore
 
 /// Instances that link to two routers, which come and go.
 @Suite struct SeveralRoutersTests {
-    /// Two routers on ports that no outgoing connection takes, so that each may come back at its own.
+    /// Two routers, which link to each other, on ports that no outgoing connection takes, so that each may come back at
+    /// its own.
     private struct Pair {
         var routers: [TestRouter]
-        let configurations: [JackdawConfiguration]
+        let configuration: JackdawConfiguration
 
         static func start() async throws -> Pair {
-            let configurations = (0..<2).map { number in
-                var configuration = TestRouter.configuration
-                let port = Int.random(in: 10_000 + 11_000 * number..<21_000 + 11_000 * number)
-                configuration.router.listen = ListenAddress(host: "127.0.0.1", port: port)
-                return configuration
-            }
+            var configuration = TestRouter.configuration
+            configuration.router.listen = ListenAddress(host: "127.0.0.1", port: Int.random(in: 10_000..<32_000))
+            configuration.supervisor.router = 2
             let routers = [
-                try await TestRouter.start(configurations[0], number: 1),
-                try await TestRouter.start(configurations[1], number: 2),
+                try await TestRouter.start(configuration, number: 1),
+                try await TestRouter.start(configuration, number: 2),
             ]
-            return Pair(routers: routers, configurations: configurations)
+            let pair = Pair(routers: routers, configuration: configuration)
+            try await pair.awaitPeers()
+            return pair
         }
 
         mutating func restart(_ index: Int) async throws {
-            routers[index] = try await TestRouter.start(configurations[index], number: index + 1)
+            routers[index] = try await TestRouter.start(configuration, number: index + 1)
+            try await awaitPeers()
+        }
+
+        /// Until the routers are linked, both ways.
+        private func awaitPeers() async throws {
+            for router in routers { try await Self.wait(router) { $0.peers?.linksUp == 1 } }
+        }
+
+        /// Until the router at `index` knows where a component is, or that it is nowhere else.
+        func await(_ name: String, at index: Int, isKnown: Bool = true) async throws {
+            try await Self.wait(routers[index]) { ($0.peers?.connection(to: name) != nil) == isKnown }
+        }
+
+        private static func wait(
+            _ router: TestRouter,
+            _ body: @escaping @Sendable (StanzaRouter) -> Bool
+        ) async throws {
+            while try await !router.inspect(body) { try await Task.sleep(for: .milliseconds(5)) }
         }
 
         func instance(_ name: String, secret: String, names: [String] = []) async throws -> LinkedInstance {
@@ -128,6 +147,79 @@ import XMPPCore
         }
         try await sm.stop()
         try await pair.stop()
+    }
+
+    @Test func `components of two routers reach each other by one hop`() async throws {
+        let pair = try await Pair.start()
+        let chess = try await pair.routers[0].component("chess.localhost")
+        let words = try await pair.routers[1].component("words.localhost")
+        try await pair.await("chess.localhost", at: 1)
+        try await pair.await("words.localhost", at: 0)
+        for number in 0..<100 {
+            chess.send("<message from='chess.localhost' to='words.localhost' id='c\(number)'><a>&lt;</a></message>")
+            words.send("<message from='words.localhost' to='chess.localhost' id='w\(number)'><b>&lt;</b></message>")
+        }
+        let atWords = try await words.read(through: "id='c99'><a>&lt;</a></message>")
+        let atChess = try await chess.read(through: "id='w99'><b>&lt;</b></message>")
+        for (text, letter) in [(atWords, "c"), (atChess, "w")] {
+            let places = (0..<100).map { text.range(of: "id='\(letter)\($0)'")?.lowerBound }
+            #expect(places.allSatisfy { $0 != nil })
+            #expect(places.compactMap { $0 } == places.compactMap { $0 }.sorted())
+        }
+        // A process of ours that has lost its link to the other router reaches it as well.
+        let sm = try await LinkedInstance.start("sm-1", secret: "sm", names: ["localhost"], pair.routers[1])
+        try await sm.wait(for: "complete")
+        let (from, to) = (try JID("a@localhost"), try JID("chess.localhost"))
+        #expect(try await sm.on { $0.send(Stanza(kind: .message, to: to, from: from, id: "m1")) })
+        _ = try await chess.read(through: "id='m1'/>")
+        try await sm.stop()
+        try await pair.stop()
+    }
+
+    @Test func `a name that is bound at another router is a conflict, and free when that is gone`() async throws {
+        var pair = try await Pair.start()
+        let chess = try await pair.routers[0].component("chess.localhost")
+        let words = try await pair.routers[1].component("words.localhost")
+        try await pair.await("chess.localhost", at: 1)
+        let second = try await pair.routers[1].connect()
+        try await second.open("chess.localhost")
+        try await second.answerHandshake(secret: "secret of chess.localhost")
+        #expect(try await second.readToEnd().contains("<conflict"))
+        // One that nobody has bound bounces, and one whose router is gone likewise.
+        words.send("<iq type='get' from='words.localhost' to='rooms.localhost' id='q1'><a/></iq>")
+        _ = try await words.read(through: "<service-unavailable")
+        _ = chess
+        try await pair.routers[0].service.stop()
+        try await pair.await("chess.localhost", at: 1, isKnown: false)
+        words.send("<iq type='get' from='words.localhost' to='chess.localhost' id='q2'><a/></iq>")
+        _ = try await words.read(through: "<service-unavailable")
+        let moved = try await pair.routers[1].component("chess.localhost")
+        words.send("<iq type='get' from='words.localhost' to='chess.localhost' id='q3'><a/></iq>")
+        _ = try await moved.read(through: "id='q3'")
+        try await pair.restart(0)
+        try await pair.await("chess.localhost", at: 0)
+        try await pair.stop()
+    }
+
+    @Test func `of two routers that bound a name without seeing each other the first keeps it`() async throws {
+        var configuration = TestRouter.configuration
+        configuration.router.listen = ListenAddress(host: "127.0.0.1", port: Int.random(in: 10_000..<32_000))
+        // Each knows of itself alone, at first.
+        let routers = [
+            try await TestRouter.start(configuration, number: 1), try await TestRouter.start(configuration, number: 2),
+        ]
+        let first = try await routers[0].component("chess.localhost")
+        let second = try await routers[1].component("chess.localhost")
+        configuration.supervisor.router = 2
+        for router in routers { try await router.apply(configuration) }
+        #expect(try await second.readToEnd().contains("<conflict"))
+        let words = try await routers[1].component("words.localhost")
+        while try await routers[1].inspect({ $0.peers?.connection(to: "chess.localhost") == nil }) {
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        words.send("<message from='words.localhost' to='chess.localhost' id='m'/>")
+        _ = try await first.read(through: "id='m'")
+        for router in routers { try await router.service.stop() }
     }
 
     @Test func `routers may be added and removed while the link is up`() async throws {

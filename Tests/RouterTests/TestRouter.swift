@@ -26,6 +26,7 @@ struct TestRouter {
         configuration.secrets.c2s = "c2s"
         configuration.secrets.sm = "sm"
         configuration.secrets.ctl = "ctl"
+        configuration.secrets.router = "router"
         configuration.components = [
             Self.component("chess.localhost"), Self.component("words.localhost"), Self.component("rooms.localhost"),
             Self.component("maps.localhost", isInternal: true),
@@ -98,7 +99,11 @@ struct TestRouter {
     /// Changes the configuration, as SIGHUP does.
     func apply(_ configuration: JackdawConfiguration) async throws {
         let directory = Self.directory(configuration)
-        try await self.inspect { $0.apply(directory: directory, limits: configuration.router.limits) }
+        let context = self.context
+        try await self.inspect {
+            $0.apply(directory: directory, limits: configuration.router.limits)
+            RouterService.linkToOthers($0, context, configuration)
+        }
     }
 
     /// A connected socket that has sent nothing.

@@ -261,4 +261,15 @@ import Testing
         #expect(bad.serverRecorder.errors.count == 1)
         good.finish()
     }
+
+    @Test(arguments: [("one.example", true), ("two.example", false), ("127.0.0.1", false)])
+    func `a client verifies the name that it is given`(name: String, isGood: Bool) throws {
+        let (path, identities) = try TestCertificates.identities()
+        let context = try TLSContext(server: .init(identities: identities, defaultDomain: "one.example"))
+        let rules = TLSContext.ClientConfiguration(trustFile: "\(path)/one.pem", verifiedName: name)
+        let pair = try BackToBack(server: context, client: rules)
+        try pair.connect()
+        #expect((pair.clientRecorder.info != nil) == isGood)
+        if isGood { pair.finish() }
+    }
 }

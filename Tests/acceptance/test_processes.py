@@ -92,11 +92,30 @@ class ProcessTests(Story):
     async def test_what_cannot_be_scaled_is_refused_with_the_reason(self):
         client = await self.client("bob")
         before = await self.pids()
-        answer = await self.call("supervisor", "scale", "router", "2", check=False)
+        answer = await self.call("supervisor", "scale", "postgresql", "2", check=False)
         self.assertEqual(answer.returncode, 64)
-        self.assertIn("routers do not yet tell each other", answer.stdout)
+        self.assertIn("has one server", answer.stdout)
         self.assertEqual(await self.pids(), before)
         await client.ping()
+
+    async def test_a_second_router_takes_over_and_goes_again_and_nobody_notices(self):
+        client = await self.client("alice", resource="routers")
+        before = await self.pids()
+        await self.call("supervisor", "scale", "router", "2")
+        two = await self.pids()
+        self.assertEqual(two | before, two)
+        for victim in ("router-1", "router-2"):
+            pid = (await self.pids())[victim]
+            os.kill(pid, signal.SIGKILL)
+            await self.chat(f"while {victim} is away")
+            await asyncio.to_thread(until, lambda: self.has_returned(victim, pid), f"the return of {victim}", 60)
+        await self.call("supervisor", "scale", "router", "1")
+        after = await self.pids()
+        self.assertNotIn("router-2", after)
+        self.assertEqual(after | {"router-1": 0}, before | {"router-1": 0})
+        await self.chat("over one router again")
+        await client.ping()
+        self.assertFalse(client.is_cut_off)
 
     async def test_a_killed_process_returns_alone_and_people_chat_on(self):
         await self.call("supervisor", "scale", "c2s", "2")

@@ -133,12 +133,23 @@ class SupervisorTests(unittest.TestCase):
         self.assertIn("not ready after 2 s: c2s-2", answer.stdout)
         self.assertEqual(self.suite.pids()["c2s-3"], before["c2s-3"])
 
+    def test_all_processes_are_told_of_another_router(self):
+        first = self.suite.pids()
+        for number in (2, 1):
+            known = {name: self.suite.log(name).count("reloads") for name in first if name != "postgresql"}
+            self.suite.call("supervisor", "scale", "router", str(number))
+            self.assertEqual((self.suite.state / "supervisor" / "scale-router").read_text(), f"{number}\n")
+            for name, count in known.items():
+                until(lambda: self.suite.log(name).count("reloads") > count, f"the reload of {name}")
+            self.assertEqual(first | self.suite.pids(), self.suite.pids())
+        self.assertNotIn("router-2", self.suite.pids())
+
     def test_what_cannot_be_scaled_is_refused_with_the_reason(self):
         before = self.suite.pids()
-        for component, reason in (("router", "routers do not"), ("postgresql", "one server")):
-            answer = self.suite.call("supervisor", "scale", component, "2", check=False)
-            self.assertEqual(answer.returncode, 64)
-            self.assertIn(reason, answer.stdout)
+        answer = self.suite.call("supervisor", "scale", "postgresql", "2", check=False)
+        self.assertEqual(answer.returncode, 64)
+        self.assertIn("one server", answer.stdout)
+        self.assertEqual(self.suite.call("supervisor", "scale", "router", "9", check=False).returncode, 64)
         self.assertEqual(self.suite.call("supervisor", "scale", "c2s", "0", check=False).returncode, 64)
         self.assertEqual(self.suite.call("supervisor", "scale", "x", "1", check=False).returncode, 64)
         self.assertEqual(self.suite.pids(), before)

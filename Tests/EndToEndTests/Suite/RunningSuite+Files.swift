@@ -10,7 +10,7 @@ extension RunningSuite {
         for name in ["secrets", "certificates", "run", "log"] {
             try FileManager.default.createDirectory(atPath: "\(directory)/\(name)", withIntermediateDirectories: false)
         }
-        for name in ["router-c2s", "router-sm", "router-ctl", "fake-salt"] {
+        for name in ["router-c2s", "router-sm", "router-ctl", "router-router", "fake-salt"] {
             try writeSecret(Digest.hex(Digest.randomBytes(32)), "secrets/\(name)")
         }
         try writeSecret(componentSecret, "secrets/component")
@@ -57,10 +57,18 @@ extension RunningSuite {
         )
     }
 
-    private func makeCertificate(_ name: String) throws {
+    /// Writes a configuration made of the suite's own; the other processes keep theirs until they read it again.
+    func writeConfiguration(_ file: String = "jackdaw.yml", _ change: (inout String) -> Void) throws {
+        var text = try String(contentsOfFile: "\(directory)/jackdaw.yml", encoding: .utf8)
+        change(&text)
+        try text.write(toFile: "\(directory)/\(file)", atomically: true, encoding: .utf8)
+    }
+
+    /// Makes a certificate for a name, or for an address (`IP:127.0.0.1`).
+    func makeCertificate(_ name: String, for alternative: String? = nil) throws {
         try ChildProcess.run([
             "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
-            "-subj", "/CN=\(name)", "-addext", "subjectAltName=DNS:\(name)",
+            "-subj", "/CN=\(name)", "-addext", "subjectAltName=\(alternative ?? "DNS:\(name)")",
             "-keyout", "\(directory)/certificates/\(name).key", "-out", "\(directory)/certificates/\(name).pem",
         ])
     }

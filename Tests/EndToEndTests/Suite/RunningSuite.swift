@@ -106,11 +106,11 @@ final class RunningSuite: Sendable {
     }
 
     /// Starts a process, also one that was killed.
-    func launch(_ name: String) throws {
+    func launch(_ name: String, configuration: String = "jackdaw.yml") throws {
         let kind = name.prefix { $0 != "-" }
         let process = try SuiteProcess(
             executable: Self.binary("jackdaw-\(kind)"),
-            arguments: ["--config", "\(directory)/jackdaw.yml", "--instance", name],
+            arguments: ["--config", "\(directory)/\(configuration)", "--instance", name],
             log: "\(directory)/\(name).log"
         )
         processes.withLock { $0[name] = process }

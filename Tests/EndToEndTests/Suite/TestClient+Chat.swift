@@ -9,9 +9,10 @@ extension TestClient {
         _ account: Account,
         to suite: RunningSuite,
         resource: String? = nil,
-        source: String? = nil
+        source: String? = nil,
+        port: Int? = nil
     ) async throws -> (client: TestClient, jid: String) {
-        let client = try await TestClient.connect(port: suite.clientPort, source: source)
+        let client = try await TestClient.connect(port: port ?? suite.clientPort, source: source)
         try await client.authenticate(account)
         return (client, try await client.bind(resource))
     }

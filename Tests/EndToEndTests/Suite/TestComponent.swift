@@ -9,9 +9,9 @@ struct TestComponent: Sendable {
     let name: String
 
     /// Binds a name; a name that is still bound by a component that just left is tried again.
-    static func connect(to suite: RunningSuite, name: String) async throws -> TestComponent {
+    static func connect(to suite: RunningSuite, name: String, router: Int = 1) async throws -> TestComponent {
         for _ in 0..<200 {
-            let (client, answer) = try await handshake(with: suite, name: name)
+            let (client, answer) = try await handshake(with: suite, name: name, router: router)
             if answer.name == "handshake" { return TestComponent(client: client, name: name) }
             guard answer.childElements.first?.name == "conflict" else {
                 throw TestClient.Failure("the handshake failed: \(answer)")
@@ -25,9 +25,13 @@ struct TestComponent: Sendable {
     /// Proves the secret under a name; returns the answer, whatever it is.
     static func handshake(
         with suite: RunningSuite,
-        name: String
+        name: String,
+        router: Int = 1
     ) async throws -> (client: TestClient, answer: Element) {
-        let client = try await TestClient.connect(port: suite.componentPort, contentNamespace: componentNamespace)
+        let client = try await TestClient.connect(
+            port: suite.componentPort + router - 1,
+            contentNamespace: componentNamespace
+        )
         try await client.send(
             "<?xml version='1.0'?><stream:stream xmlns='\(componentNamespace)' "
                 + "xmlns:stream='http://etherx.jabber.org/streams' to='\(name)'>"

@@ -116,6 +116,8 @@ class Supervisor:
         for instance in added:
             self.add(instance)
         self.wait_until_ready(after)
+        if component == "router":
+            self.reload()
 
     def status(self, json: bool) -> int:
         table = status.rows(self.suite, self.rpc)
@@ -137,6 +139,17 @@ class Supervisor:
             self.rpc.reloadConfig()
             self.add(instance)
             self.wait_until_ready([instance])
+
+    def reload(self) -> None:
+        """Has all processes read the configuration again, and with it how many routers they link to."""
+        for instance in self.suite.instances():
+            if instance.component == "postgresql":
+                continue
+            try:
+                self.rpc.signalProcess(instance.name, "HUP")
+            except xmlrpc.client.Fault as fault:
+                if fault.faultCode not in (NOT_RUNNING, BAD_NAME):
+                    raise
 
     def start_supervisord(self, chosen: list[Instance]) -> None:
         self.end_orphans()

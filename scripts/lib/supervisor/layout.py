@@ -12,7 +12,6 @@ COMPONENTS = ["postgresql", "router", "sm", "c2s"]
 
 # What may have one process only, and why.
 SINGLE = {
-    "router": "each process links to one router, and routers do not yet tell each other who is bound where",
     "postgresql": "the private cluster has one server",
 }
 
