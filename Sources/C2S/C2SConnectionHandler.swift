@@ -38,7 +38,7 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
     /// What the next owner is told, since the connection is gone.
     var farewell: SessionMessage.Content?
     /// The way to the session's owner, once a stanza took it.
-    private var route: SessionRoute?
+    var route: SessionRoute?
 
     private let mode: ListenerMode
     let reader: StreamReader
@@ -243,18 +243,6 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         machine.isWaiting || isParked || isOwnerAwaited || (held != nil && pausedUntil != nil)
     }
 
-    /// What a client without stream management sends while nobody owns its session is not read. One with it goes on: it
-    /// acknowledges that way, and asks whether we are there.
-    private var isOwnerAwaited: Bool {
-        owner == nil && machine.phase == .session && !machine.management.isCounting
-    }
-
-    /// Whether a session lives here, or did until it broke without an owner to tell.
-    var hasSession: Bool { machine.phase == .session || farewell != nil }
-
-    /// Whether it has a session, or has asked for something.
-    var wantsOwner: Bool { hasSession || machine.pendingRequest != nil }
-
     private var isReadPaused: Bool {
         guard machine.phase != .closing else { return false }
         if machine.phase == .handshaking { return isHandshakeQueued || pausedUntil != nil }
@@ -336,21 +324,6 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
             // An acknowledgement may make room for the next request.
             if machine.management.unacknowledged > 0 { wantFlush() }
         }
-    }
-
-    private func forward(_ stanza: Stanza, number: UInt64, fault: StanzaError.Condition?) {
-        let route = route(from: hub.name) ?? ownerlessRoute
-        let message = route.head.message(stanza, number: number, fault: fault)
-        if machine.management.isCounting {
-            let now = hub.eventLoop.now.uptimeNanoseconds
-            machine.keep.received(number, message, isSaid: owner != nil, now: now)
-        }
-        if owner != nil { hub.forward(message) }
-    }
-
-    /// For messages that get their way later.
-    private var ownerlessRoute: SessionRoute {
-        SessionRoute(from: hub.name, to: "", session: machine.sessionName, attach: machine.attach)
     }
 
     /// Reads no further until a moment.
@@ -503,15 +476,6 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         logger[metadataKey: "jid"] = "\(jid)"
         logger.debug("session", metadata: ["session": "\(machine.sessionName)"])
         hub.sessionBegan(self)
-    }
-
-    /// The way to the session's owner, from the instance with this name; nil while there is none.
-    func route(from name: String) -> SessionRoute? {
-        let session = machine.sessionName
-        if let route, route.attach == machine.attach, route.session == session { return route }
-        guard let owner else { return nil }
-        route = SessionRoute(from: name, to: owner, session: session, attach: machine.attach)
-        return route
     }
 
     private func tell(_ message: SessionMessage) {

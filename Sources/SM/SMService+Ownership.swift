@@ -16,10 +16,8 @@ final class Membership {
     private var wasEvicted = false
     private let records: SessionRecordWriter
 
-    /// - Parameters:
-    ///   - server: the server that owns users.
-    ///   - main: its database, whose writes are fenced.
-    ///   - configuration: for the keeper's own connections.
+    /// The membership of a server; `main` is its database, whose writes are fenced, and `configuration` is for the keeper's
+    /// own connections.
     init(
         _ server: SMServer,
         main: Database,

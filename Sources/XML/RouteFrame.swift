@@ -51,7 +51,10 @@ package struct RouteFrame: Sendable {
     /// It belongs to a reliable channel, as a message if it has a number, else as the channel's own word.
     package var isOfChannel: Bool { self.tag.hasChannel }
     /// The stable id of a message that is kept, as UTF-8; empty if it is not told.
-    package var id: ByteBufferView? { self.tag.id.isEmpty ? nil : self.bytes.viewBytes(at: self.bytes.readerIndex + self.tag.id.lowerBound, length: self.tag.id.count) }
+    package var id: ByteBufferView? {
+        self.tag.id.isEmpty
+            ? nil : self.bytes.viewBytes(at: self.bytes.readerIndex + self.tag.id.lowerBound, length: self.tag.id.count)
+    }
     /// What C2S found wrong with the stanza.
     package var fault: String? { self.tag.fault.isEmpty ? nil : self.bytes.string(self.tag.fault) }
 

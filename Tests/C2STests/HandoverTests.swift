@@ -22,14 +22,17 @@ import XMPPCore
         client.send("<presence/><message id='2'/><message id='3'/>")
         edge.sm(session, .settled(number: 1))
         edge.sm(session, .handover(.state(ByteBuffer(string: "<s/>"))))
-        for number in 1...2 { edge.sm(session, .stanza(Stanza(kind: .message, id: "m\(number)"), number: UInt64(number))) }
+        for number in 1...2 {
+            edge.sm(session, .stanza(Stanza(kind: .message, id: "m\(number)"), number: UInt64(number)))
+        }
         client.send("<a xmlns='urn:xmpp:sm:3' h='1'/>")
         _ = client.take()
         _ = edge.takeSent()
         return (client, session)
     }
 
-    @Test func `the next SM gets a passport, what is not acknowledged, what is not settled, and a word that this is all`()
+    @Test
+    func `the next SM gets a passport, what is not acknowledged, what is not settled, and a word that this is all`()
         throws
     {
         let edge = try Edge()

@@ -26,7 +26,9 @@ package struct ChannelMessage {
         // Behind the quote that ends the number.
         body.writeStaticString("'")
         body.writeLinkAttribute("fault", fault.rawValue)
-        body.writeImmutableBuffer(self.body.getSlice(at: self.body.readerIndex + 1, length: self.body.readableBytes - 1) ?? ByteBuffer())
+        body.writeImmutableBuffer(
+            self.body.getSlice(at: self.body.readerIndex + 1, length: self.body.readableBytes - 1) ?? ByteBuffer()
+        )
         return ChannelMessage(head: self.head, body: body, length: self.length)
     }
 }

@@ -209,7 +209,10 @@ extension SMServer {
         session.flow = flow(of: arrival.instance)
         session.state = .attached
         if let management = arrival.passport.management {
-            acknowledged(session.outbox.attached(acknowledged: management.acknowledged, sent: management.sent), in: session)
+            acknowledged(
+                session.outbox.attached(acknowledged: management.acknowledged, sent: management.sent),
+                in: session
+            )
         } else {
             session.outbox.attached()
         }

@@ -25,8 +25,13 @@ struct Takeover {
     ///   - me: our name.
     ///   - edges: the C2S that are there.
     ///   - peers: the SMs that are there.
-    init(_ map: OwnershipMap, before: OwnershipMap, me: String, edges: some Sequence<String>, peers: some Sequence<String>)
-    {
+    init(
+        _ map: OwnershipMap,
+        before: OwnershipMap,
+        me: String,
+        edges: some Sequence<String>,
+        peers: some Sequence<String>
+    ) {
         self.map = map
         self.before = before
         self.me = me

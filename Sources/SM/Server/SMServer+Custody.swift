@@ -44,7 +44,9 @@ extension SMServer {
         let now = now()
         while let entry = custody.first, entry.due <= now {
             custody.removeFirst()
-            guard !entry.user.isRemoved, !entry.user.isMoved, let outgoing = entry.user.ledger.beginWriting(entry.delivery) else { continue }
+            guard !entry.user.isRemoved, !entry.user.isMoved,
+                let outgoing = entry.user.ledger.beginWriting(entry.delivery)
+            else { continue }
             store(outgoing, entry)
         }
     }

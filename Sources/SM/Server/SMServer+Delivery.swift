@@ -228,7 +228,9 @@ extension SMServer {
     func acknowledged(_ entries: [SessionOutbox<Outgoing>.Entry], in session: Session) {
         if !entries.isEmpty {
             let user = session.user
-            let rows = entries.compactMap { entry in entry.delivery.flatMap { acknowledged(entry.payload, $0, of: user) } }
+            let rows = entries.compactMap { entry in
+                entry.delivery.flatMap { acknowledged(entry.payload, $0, of: user) }
+            }
             if !rows.isEmpty { deleteFromSpool(rows, of: user) }
         }
         if session.outbox.hasNext {

@@ -154,7 +154,8 @@ extension SMServer {
             bytes: configuration.sessionWindow / 4
         )
         page.assumeIsolated().whenComplete {
-            guard user.spool.generation == generation, user.spool.reading == .reading(session.name), !user.isMoved else {
+            guard user.spool.generation == generation, user.spool.reading == .reading(session.name), !user.isMoved
+            else {
                 return
             }
             switch $0 {

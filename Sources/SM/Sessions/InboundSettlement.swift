@@ -32,7 +32,7 @@ struct InboundSettlement: Equatable, Sendable {
     private var ahead: Set<UInt64> = []
     private let window: UInt64
 
-    /// - Parameter run: what is settled already, of a session that was another SM's.
+    /// `run` is what is settled already, of a session that was another SM's.
     init(window: UInt64 = 65_536, run: UInt64 = 0) {
         self.window = window
         self.run = run

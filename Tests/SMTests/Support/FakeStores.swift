@@ -200,7 +200,9 @@ struct FakeSpool: SpoolStorage {
         database.run { [database] in
             let row = database.takeRow()
             return database.change(entry.user) { account in
-                if let old = account.spool.first(where: { $0.stableID == entry.stableID }) { return .stored(row: old.id) }
+                if let old = account.spool.first(where: { $0.stableID == entry.stableID }) {
+                    return .stored(row: old.id)
+                }
                 guard account.spool.count < quota else { return .full }
                 account.spool.append(
                     SpoolRow(id: row, stableID: entry.stableID, stored: entry.stored, stanza: entry.stanza)
