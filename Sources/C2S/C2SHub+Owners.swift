@@ -42,6 +42,16 @@ extension C2SHub {
 
     private var handlers: [C2SConnectionHandler] { Array(ghosts) + Array(connections.values) }
 
+    /// Asks the owners of sessions that nobody has asked for, though the owner is there; called every second.
+    func askForOwners() {
+        var asked: Set<String> = []
+        for handler in handlers where handler.owner == nil && handler.wantsOwner {
+            let owner = handler.machine.user.flatMap(owners.owner) ?? owners.anyone(serving: handler.machine.domain)
+            guard let owner, presentations[owner] == nil, asked.insert(owner).inserted else { continue }
+            send(SessionMessage(.handover(.wanted)), to: owner)
+        }
+    }
+
     // MARK: - The map
 
     /// An SM says who owns whom, and wants what is its own.

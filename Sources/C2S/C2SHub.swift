@@ -298,9 +298,10 @@ final class C2SHub {
         case .registered(let request, _):
             registrations.removeValue(forKey: request)?.received(message.content)
         default:
-            guard let handler = sessions[message.session], handler.owner == instance else {
-                return reject(message, from: instance)
-            }
+            guard let handler = sessions[message.session] else { return reject(message, from: instance) }
+            // Another one's session, or one that waits for its owner: that one learns from the passport what was sent.
+            guard handler.owner == instance else { return }
+            if case .handover(.unknown) = message.content { return handler.owner = nil }
             guard message.attach == handler.machine.attach else { return }
             handler.received(message.content)
             if handler.machine.phase == .closed || handler.machine.phase == .closing { forget(handler) }

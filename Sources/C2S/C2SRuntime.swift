@@ -24,6 +24,7 @@ final class C2SRuntime {
     private let database: Database
     private var certificateTimer: RepeatedTask?
     private var lookTimer: RepeatedTask?
+    private var ownerTimer: RepeatedTask?
     /// How often connections are looked after; short against every timeout.
     private static let lookInterval = TimeAmount.seconds(5)
 
@@ -100,6 +101,9 @@ final class C2SRuntime {
         lookTimer = loop.scheduleRepeatedTask(initialDelay: Self.lookInterval, delay: Self.lookInterval) { _ in
             runtime.value.hub.look(now: .now())
         }
+        ownerTimer = loop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
+            runtime.value.hub.askForOwners()
+        }
         startCertificateClock(every: context.configuration.tls.reloadInterval)
     }
 
@@ -160,6 +164,7 @@ final class C2SRuntime {
     func stop() -> EventLoopFuture<Void> {
         certificateTimer?.cancel()
         lookTimer?.cancel()
+        ownerTimer?.cancel()
         hub.drain()
         let loop = context.eventLoop
         let deadline = NIODeadline.now() + TimeAmount(hub.configuration.timeouts.drain)

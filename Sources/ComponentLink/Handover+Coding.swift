@@ -8,8 +8,8 @@ extension SessionMessage.Handover {
     /// Whether it is about one session.
     var hasSession: Bool {
         switch self {
-        case .passport, .unacknowledged, .state: true
-        case .map, .presented, .released, .forwarded, .settled, .failed: false
+        case .passport, .unacknowledged, .state, .unknown: true
+        case .map, .presented, .released, .wanted, .forwarded, .settled, .failed: false
         }
     }
 
@@ -25,6 +25,12 @@ extension SessionMessage.Handover {
             buffer.writeStaticString("/>")
         case .presented(let epoch): Self.write("presented", epoch, to: &buffer)
         case .released(let epoch): Self.write("released", epoch, to: &buffer)
+        case .wanted:
+            Self.begin("wanted", to: &buffer)
+            buffer.writeStaticString("/>")
+        case .unknown:
+            Self.begin("unknown", to: &buffer)
+            buffer.writeStaticString("/>")
         case .passport(let passport): Self.write(passport, to: &buffer)
         case .unacknowledged(let sent):
             Self.begin("unacknowledged", to: &buffer)
@@ -112,6 +118,8 @@ extension SessionMessage.Handover {
         case "unacknowledged":
             let number: UInt64 = try attributes.requiredNumber("n")
             self = .unacknowledged(.init(number: number, id: attributes["i"], stanza: try Self.stanza(in: tag)))
+        case "wanted": self = .wanted
+        case "unknown": self = .unknown
         case "state": self = .state(tag.content)
         case "forwarded":
             self = .forwarded(

@@ -17,6 +17,10 @@ extension SessionMessage {
         case passport(Passport)
         /// C2S → SM, after its passport: what the session's client was sent and has not acknowledged.
         case unacknowledged(Unacknowledged)
+        /// C2S → SM: it has sessions that are the receiver's, by the map, and nobody has asked for them.
+        case wanted
+        /// SM → C2S: it does not have this session, or not as one that is there; it is to be presented.
+        case unknown
         /// SM → C2S: SM's own state of the session, as bytes that C2S keeps unread and returns in the passport.
         case state(ByteBuffer)
         /// SM → SM: a stanza for a user of the receiver.

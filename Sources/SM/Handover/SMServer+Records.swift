@@ -46,24 +46,37 @@ extension SMServer {
     /// Every session that a successor would have to know of.
     var sessionRecords: [SessionRecord] { sessions.values.map(record) }
 
-    /// Asks for the sessions of users that are ours since this takeover.
-    func recallSessions(of takeover: Takeover) {
-        guard let records else { return }
+    /// Asks for the sessions of users that are ours since this takeover, and lets it end.
+    func recallSessions() {
+        guard let takeover, !takeover.isRecalling else { return }
+        self.takeover?.isRecalling = true
+        guard let records else { return recalled(takeover) }
         recallPage(after: "", of: takeover, from: records)
     }
 
     private func recallPage(after name: String, of takeover: Takeover, from records: any SessionRecording) {
         records.load(after: name, limit: Self.page).assumeIsolated().whenComplete { result in
-            // A newer map asks anew.
-            guard self.map == takeover.map, case .success(let page) = result, let last = page.last else { return }
+            // A newer map asks anew. Without the database nobody is recalled.
+            guard self.map == takeover.map else { return }
+            guard case .success(let page) = result, let last = page.last else { return self.recalled(takeover) }
             for record in page where takeover.concerns(record.user) { self.recall(record) }
             self.recallPage(after: last.name, of: takeover, from: records)
         }
     }
 
+    /// The last page is read; the users of the sessions are being loaded, which their traffic waits for in any case.
+    private func recalled(_ takeover: Takeover) {
+        guard self.takeover?.map == takeover.map else { return }
+        self.takeover?.isRecalled = true
+        endTakeoverIfHeard()
+    }
+
     private func recall(_ record: SessionRecord) {
         guard sessions[record.name] == nil, arrivals[record.name] == nil else { return }
+        recallsUnderWay += 1
         users.with(record.user) { outcome in
+            self.recallsUnderWay -= 1
+            defer { if self.recallsUnderWay == 0 { self.endTakeoverIfHeard() } }
             guard case .user(let user) = outcome, self.owns(record.user), self.sessions[record.name] == nil,
                 self.arrivals[record.name] == nil, user.session(resource: record.resource) == nil,
                 let jid = try? record.user.with(resource: record.resource)

@@ -117,7 +117,8 @@ extension SMServer {
         case .forwarded(let stanza): received(stanza, from: instance)
         case .settled(let tokens): forwardedSettled(tokens, by: instance)
         case .failed(let token, let stanza): forwardedFailed(token, stanza, by: instance)
-        case .state: break
+        case .wanted: tellMap(to: instance)
+        case .state, .unknown: break
         }
     }
 
@@ -301,7 +302,8 @@ extension SMServer {
     }
 
     func endTakeoverIfHeard() {
-        guard let takeover, takeover.isHeard, arrivals.isEmpty, areInstancesKnown, releasesUnderWay == 0 else { return }
+        guard let takeover, takeover.isHeard, arrivals.isEmpty, areInstancesKnown, releasesUnderWay == 0, recallsUnderWay == 0 else { return }
+        guard takeover.isRecalled else { return recallSessions() }
         self.takeover = nil
         logger.info(
             "users are taken over",
@@ -310,14 +312,16 @@ extension SMServer {
         let work = heldWork
         heldWork.removeAll()
         for each in work { each(self) }
-        recallSessions(of: takeover)
     }
 
     /// The instance is gone: nothing more arrives from it.
     func arrivalsLost(from instance: String) {
-        for arrival in arrivals.values where arrival.instance == instance { arrivals[arrival.name] = nil }
+        for arrival in arrivals.values where arrival.instance == instance {
+            arrival.isComplete = true
+            if instance.isEdge { arrival.held.append(.detached) }
+        }
         takeover?.gone(instance)
-        endTakeoverIfHeard()
+        installArrivals()
     }
 }
 

@@ -55,4 +55,8 @@ struct Takeover {
     }
 
     var isHeard: Bool { awaited.isEmpty }
+
+    /// The records of sessions that nobody presents are being asked for, or have been.
+    var isRecalling = false
+    var isRecalled = false
 }

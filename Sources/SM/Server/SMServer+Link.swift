@@ -35,8 +35,11 @@ extension SMServer {
     /// A C2S, or another SM, is gone, and with it all that it was asked and that it had.
     private func forget(_ name: String) {
         arrivalsLost(from: name)
-        gates[name] = nil
-        gated.removeAll { $0.instance == name }
+        // What an SM that has left said of its sessions stands.
+        if name.isEdge {
+            gates[name] = nil
+            gated.removeAll { $0.instance == name }
+        }
         forwarded.lost(name)
         detachSessions(at: name)
         resetFlow(of: name)
@@ -61,9 +64,24 @@ extension SMServer {
             guard !holds(message) else { return }
             guard let session = sessions[message.session], session.attach == message.attach, session.isAttached,
                 session.instance == instance
-            else { return }
+            else { return receivedAstray(message, from: instance) }
             received(message.content, in: session)
         }
+    }
+
+    /// What a C2S says of a session that is not there, or is another connection's: it is told so.
+    private func receivedAstray(_ message: SessionMessage, from instance: String) {
+        switch message.content {
+        case .stanza, .acknowledged, .enable: break
+        default: return
+        }
+        let answer: SessionMessage.Content
+        if let session = sessions[message.session], session.attach > message.attach {
+            answer = .end(SessionMessage.End(condition: .conflict, text: "the session was resumed elsewhere"))
+        } else {
+            answer = .handover(.unknown)
+        }
+        link.send(SessionMessage(session: message.session, attach: message.attach, answer), to: instance)
     }
 
     private func received(_ content: SessionMessage.Content, in session: Session) {

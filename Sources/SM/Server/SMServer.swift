@@ -94,6 +94,8 @@ final class SMServer {
     var releasedEpoch: UInt64 = 0
     /// What is being written of users who are ours no longer; some may be ours again before that has ended.
     var releasesUnderWay = 0
+    /// Users of recalled sessions that are being loaded.
+    var recallsUnderWay = 0
     /// Whether all instances have been told that were there when the link came up first.
     var areInstancesKnown = false
     /// Stanzas for users of other SMs.

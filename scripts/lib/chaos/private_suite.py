@@ -22,7 +22,7 @@ DOMAIN, PASSWORD = "localhost", "load-password"
 COMPONENTS = ("postgresql", "router", "sm", "c2s")
 # Ports for each kind of process, and in all.
 LARGEST_SCALE = 12
-PORTS = 4 * LARGEST_SCALE
+PORTS = 4 * LARGEST_SCALE + 1
 # For a process to get ready while another one stands still.
 READY_SECONDS = "150"
 # Without the proxies of the environment.
@@ -98,7 +98,7 @@ class PrivateSuite:
         self.counts = {"postgresql": 1} | counts
         self.environment = os.environ | {"JACKDAW_STATE": str(self.state), "JACKDAW_RUN": str(self.runtime)}
         first = free_block(PORTS)
-        self.router_port, self.client_port = first, first + 1
+        self.router_port, self.client_port = first, first + PORTS - 1
         self.http = {name: first + (n + 1) * LARGEST_SCALE for n, name in enumerate(("router", "sm", "c2s"))}
         (self.state / "jackdaw.yml").write_text(CONFIGURATION.format(
             domain=DOMAIN, run=self.runtime, address=ADDRESS, router=self.router_port, clients=self.client_port, level=level,
