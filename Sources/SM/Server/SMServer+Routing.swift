@@ -96,7 +96,7 @@ extension SMServer {
         guard owns(to.bare) else { return forward(passage, to: to.bare) }
         if isHeld(to.bare) {
             passage.hold()
-            return hold(for: to.bare) { server in
+            return hold(for: to.bare, .passage(passage)) { server in
                 server.routeLocally(passage)
                 passage.release()
             }
