@@ -28,9 +28,8 @@ struct TraceCommand: AsyncParsableCommand {
             try await Report.running {
                 let loaded = try common.load()
                 let domains = loaded.configuration.domains.map(\.name)
-                let arguments = [AdminField("id", id)]
                 let answers = try await AdminClient.withLink(loaded.configuration, timeout: common.timeout) { client in
-                    try await client.askAll(serving: domains) { try await client.ask($0, "message-trace", arguments) }
+                    try await Self.places(of: id, domains, client)
                 }
                 let rows = Self.joined(answers.rows)
                 guard !rows.isEmpty || common.json || !answers.refusals.isEmpty else {
@@ -40,6 +39,27 @@ struct TraceCommand: AsyncParsableCommand {
                 Report(json: common.json).table(rows, columns: columns, typed: Self.typed)
                 try answers.requireAll()
             }
+        }
+
+        /// All session managers are asked for what they hold, and for the rows that any of them finds: while the database
+        /// is away, or one of them gives no answer, the rest is told.
+        private static func places(
+            of id: String,
+            _ domains: [String],
+            _ client: AdminClient
+        ) async throws -> AdminClient.Answers {
+            let ask = { @Sendable (manager: String, place: String) in
+                let arguments = [AdminField("id", id), AdminField("place", place)]
+                return try await client.ask(manager, "message-trace", arguments)
+            }
+            async let stored = client.askAll(serving: domains) { try await ask($0, "spool") }
+            var answers = try await client.askAll(serving: domains) { try await ask($0, "memory") }
+            do {
+                answers.rows += try await stored.rows
+            } catch let refusal as Refusal {
+                answers.refusals.append(refusal)
+            }
+            return answers
         }
 
         /// The places of which all session managers tell. Each of them tells of the rows in the database.

@@ -169,6 +169,23 @@ import XMPPCore
         #expect(try ask(first, "session-kick", ["jid": bob]).error?.condition == "service-unavailable")
     }
 
+    @Test("A user who goes while it is being loaded is nobody's at the SM that loaded it")
+    func movedWhileLoaded() throws {
+        let anns = TestClient.online(first, ann, resume: true)
+        first.database.isSlow = true
+        chat(anns, "one")
+        let session = TestClient(second, bob)
+        adopt(OwnershipMap(epoch: 3, instances: [World.sm1]))
+        first.database.isSlow = false
+        first.database.answer()
+        first.loop.run()
+        #expect(second.server.users.count == 0)
+        #expect(session.takeJID() == nil && session.takeRefusal() == nil)
+        // The message went the same way, and is where the user is.
+        #expect(try trace(first, id(anns, anns.sent)) == ["spool  "])
+        #expect(second.server.forwarded.isEmpty)
+    }
+
     @Test("Each SM lists the sessions that it has")
     func sessions() throws {
         _ = TestClient.online(first, ann)
@@ -260,9 +277,11 @@ import XMPPCore
         first.database.isAway = true
         anns.send("<message to='\(amy)' type='chat'><body>one</body></message>")
         first.loop.run()
-        let traces = first.server.trace(id(anns, anns.sent))
-        #expect(traces.map(\.place) == [.memory])
-        #expect(traces.first?.user.description == amy)
+        let message = id(anns, anns.sent)
+        let rows = try ask(first, "message-trace", ["id": message, "place": "memory"]).rows
+        #expect(rows.map { $0.first?.value } == ["memory"])
+        #expect(rows.first?.contains(AdminField("user", amy)) == true)
+        #expect(try ask(first, "message-trace", ["id": message]).error?.condition == "service-unavailable")
         #expect(first.server.oldestUnstored == first.time)
         first.database.isAway = false
         first.advance(seconds: 2)

@@ -156,16 +156,20 @@ final class AdministrationCommands {
 
     // MARK: - Messages
 
+    /// What is in memory can be told while the database is away, and is then asked for alone.
     private func messageTrace(_ request: AdminRequest) throws(Failure) -> Rows {
         let id = try Self.argument("id", of: request)
+        let inMemory = { (server: SMServer) in request["place"] == "spool" ? [] : server.trace(id) }
+        guard request["place"] != "memory" else {
+            return server.eventLoop.makeSucceededFuture(page(inMemory(server).lazy.map(row)))
+        }
         let server = server
         return server.stores.spool.find(stableID: id).assumeIsolated().map { places in
-            let inMemory = server.trace(id)
             // What a session holds of the spool is one message in one place more.
             let rows = places.map { place in
                 MessageTrace(place: .spool, user: place.user, isStored: true, since: place.stored)
             }
-            return self.page((inMemory + rows).lazy.map(self.row))
+            return self.page((inMemory(server) + rows).lazy.map(self.row))
         }.nonisolated().flatMapErrorThrowing { error in throw error as? Failure ?? Self.databaseAway }
     }
 

@@ -31,6 +31,8 @@ extension SMServer {
         let before = takeover?.before ?? self.map
         self.map = map
         remembersUntil = now() + Self.memory
+        // Those who go on to another SM at once are presented to that one.
+        arrivals = arrivals.filter { owns($0.value.passport.jid.bare) }
         beginTakeover(from: before)
         release(under: map)
         forwarded.mapChanged(to: map)

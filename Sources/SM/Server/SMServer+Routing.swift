@@ -110,10 +110,10 @@ extension SMServer {
             case .user(let user): self.toUser(passage, user)
             case .nonexistent: self.toNobody(passage)
             case .failed(let error):
-                if error is UserTable.Overloaded {
-                    self.replyError(to: passage, .overloaded)
-                } else {
-                    self.postpone(passage)
+                switch error {
+                case is UserTable.Overloaded: self.replyError(to: passage, .overloaded)
+                case is UserTable.Moved: self.routeAgain(passage)
+                default: self.postpone(passage)
                 }
             }
             passage.release()
