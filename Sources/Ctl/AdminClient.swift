@@ -12,6 +12,8 @@ import XMPPCore
 struct AdminClient: Sendable {
     private let exchange: NIOLoopBound<AdminExchange>
     private let eventLoop: any EventLoop
+    /// How long an answer may take.
+    let timeout: Duration
 
     /// Runs a body with a link, and ends the link.
     static func withLink<Value: Sendable>(
@@ -31,7 +33,7 @@ struct AdminClient: Sendable {
             let exchange = AdminExchange(configuration, secret, .seconds(Int64(timeout)), eventLoop)
             return NIOLoopBound(exchange, eventLoop: eventLoop)
         }.get()
-        let client = AdminClient(exchange: exchange, eventLoop: eventLoop)
+        let client = AdminClient(exchange: exchange, eventLoop: eventLoop, timeout: .seconds(timeout))
         do {
             try await eventLoop.flatSubmit { exchange.value.connect() }.get()
             let value = try await body(client)
@@ -91,12 +93,15 @@ struct AdminClient: Sendable {
 
     /// Asks a process; its refusal is thrown.
     func ask(_ instance: String, _ command: String, _ arguments: [AdminField] = []) async throws -> [[AdminField]] {
-        let exchange = exchange
-        let response = try await eventLoop.flatSubmit {
-            exchange.value.ask(instance, command, arguments)
-        }.get()
-        if let error = response.error { throw Refusal(refused: "\(error.text) (\(error.condition))") }
+        let response = try await response(instance, command, arguments)
+        if let error = response.error { throw Refusal(error) }
         return response.rows
+    }
+
+    /// Asks a process; its refusal is in the response.
+    func response(_ instance: String, _ command: String, _ arguments: [AdminField]) async throws -> AdminResponse {
+        let exchange = exchange
+        return try await eventLoop.flatSubmit { exchange.value.ask(instance, command, arguments) }.get()
     }
 }
 
@@ -199,7 +204,7 @@ private final class AdminExchange: InstanceLinkDelegate {
     }
 
     func link(_ link: InstanceLink, returned request: AdminRequest, to instance: String) {
-        fail(request.id, "\(Self.short(instance)) does not run")
+        pending.removeValue(forKey: request.id)?.promise.fail(Refusal.absent("\(Self.short(instance)) does not run"))
     }
 
     func link(_ link: InstanceLink, instanceUnavailable instance: LinkInstance) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import ComponentLink
 import Config
 import Daemon
 
@@ -47,6 +48,7 @@ extension JackdawConfiguration {
 struct Refusal: Error {
     let code: Int32
     let text: String
+    private(set) var isAbsence = false
 
     /// The suite said no.
     static let refused: Int32 = 1
@@ -59,5 +61,24 @@ struct Refusal: Error {
     init(refused text: String) {
         self.code = Self.refused
         self.text = text
+    }
+
+    /// The suite said no, with a reason.
+    init(_ failure: AdminResponse.Failure) {
+        self.init(refused: "\(failure.text) (\(failure.condition))")
+    }
+
+    /// The same in other words.
+    init(_ refusal: Refusal, _ text: String) {
+        self.code = refusal.code
+        self.text = text
+        self.isAbsence = refusal.isAbsence
+    }
+
+    /// The process that was asked is not there: it may be asked again when it is, or another one.
+    static func absent(_ text: String) -> Refusal {
+        var refusal = Refusal(.unavailable, text)
+        refusal.isAbsence = true
+        return refusal
     }
 }

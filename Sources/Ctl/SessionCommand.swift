@@ -24,25 +24,34 @@ struct SessionCommand: AsyncParsableCommand {
                 let jid = try user.map(UserCommand.bareJID)
                 let loaded = try common.load()
                 if let jid { try loaded.configuration.requireHosted(jid.domain) }
-                let rows = try await AdminClient.withLink(loaded.configuration, timeout: common.timeout) { client in
-                    try await Self.rows(of: jid, loaded.configuration.domains.map(\.name), client)
+                let domains = jid.map { [$0.domain] } ?? loaded.configuration.domains.map(\.name)
+                let arguments = jid.map { [AdminField("user", $0.description)] } ?? []
+                let answers = try await AdminClient.withLink(loaded.configuration, timeout: common.timeout) { client in
+                    try await client.askAll(serving: domains) { manager in
+                        try await client.pages(manager, "session-list", arguments, key: "jid")
+                    }
                 }
-                let columns = ["jid", "instance", "state", "since", "address", "tls", "mechanism", "priority"]
-                Report(json: common.json).table(rows, columns: columns, typed: SessionCommand.typed)
+                let columns = [
+                    "jid", "instance", "manager", "state", "since", "address", "tls", "mechanism", "priority",
+                ]
+                Report(json: common.json).table(
+                    Self.joined(answers.rows),
+                    columns: columns,
+                    typed: SessionCommand.typed
+                )
+                try answers.requireAll()
             }
         }
 
-        private static func rows(
-            of jid: JID?,
-            _ domains: [String],
-            _ client: AdminClient
-        ) async throws -> [[AdminField]] {
-            let arguments = jid.map { [AdminField("user", $0.description)] } ?? []
-            var rows: [[AdminField]] = []
-            for manager in try await client.instances(serving: jid.map { [$0.domain] } ?? domains) {
-                rows += try await client.pages(manager, "session-list", arguments, key: "jid")
+        /// The sessions of all session managers in the order of their addresses. One that goes from one to another
+        /// meanwhile may be listed by both.
+        static func joined(_ lists: [[[AdminField]]]) -> [[AdminField]] {
+            var rows: [String: [AdminField]] = [:]
+            for row in lists.joined() {
+                guard let jid = row.first(where: { $0.name == "jid" })?.value else { continue }
+                rows[jid] = row
             }
-            return rows
+            return rows.sorted { $0.key < $1.key }.map(\.value)
         }
     }
 
@@ -64,26 +73,15 @@ struct SessionCommand: AsyncParsableCommand {
                 let loaded = try common.load()
                 try loaded.configuration.requireHosted(jid.domain)
                 let rows = try await AdminClient.withLink(loaded.configuration, timeout: common.timeout) { client in
-                    try await Self.kick(jid, client)
+                    try await client.askOwner(
+                        servedBy: jid.domain,
+                        "session-kick",
+                        [AdminField("jid", jid.description)]
+                    )
                 }
                 if common.json { return print(Report.json(rows, typed: SessionCommand.typed)) }
                 for row in rows { print("ended \(Report.cell(row.first { $0.name == "jid" }?.value))") }
             }
-        }
-
-        /// Of several session managers one has the user's sessions; the others know of none.
-        private static func kick(_ jid: JID, _ client: AdminClient) async throws -> [[AdminField]] {
-            var rows: [[AdminField]] = []
-            var refusal: Refusal?
-            for manager in try await client.instances(serving: [jid.domain]) {
-                do {
-                    rows += try await client.ask(manager, "session-kick", [AdminField("jid", jid.description)])
-                } catch let error as Refusal where error.code == Refusal.refused {
-                    refusal = error
-                }
-            }
-            if rows.isEmpty, let refusal { throw refusal }
-            return rows
         }
     }
 

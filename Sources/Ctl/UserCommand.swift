@@ -50,8 +50,11 @@ struct UserCommand: AsyncParsableCommand {
                 let jid = try UserCommand.bareJID(user)
                 let loaded = try common.load()
                 _ = try await AdminClient.withLink(loaded.configuration, timeout: common.timeout) { client in
-                    let manager = try await client.instance(serving: loaded.configuration.nearest(jid.domain))
-                    return try await client.ask(manager, "user-remove", [AdminField("user", jid.description)])
+                    try await client.askOwner(
+                        servedBy: loaded.configuration.nearest(jid.domain),
+                        "user-remove",
+                        [AdminField("user", jid.description)]
+                    )
                 }
                 let members = [JSONText.Member("user", .text(jid.description))]
                 Report(json: common.json).done("\(jid) was removed.", members)
@@ -72,12 +75,28 @@ struct UserCommand: AsyncParsableCommand {
                 let domain = try domain.map(UserCommand.domain)
                 let arguments = domain.map { [AdminField("domain", $0)] } ?? []
                 let server = loaded.configuration.nearest(domain ?? loaded.configuration.mainDomain)
-                let rows = try await AdminClient.withLink(loaded.configuration, timeout: common.timeout) { client in
-                    let manager = try await client.instance(serving: server)
-                    return try await client.pages(manager, "user-list", arguments, key: "user")
+                let answers = try await AdminClient.withLink(loaded.configuration, timeout: common.timeout) { client in
+                    try await client.askAll(serving: [server]) { manager in
+                        try await client.pages(manager, "user-list", arguments, key: "user")
+                    }
                 }
                 let columns = ["user", "created", "sessions"]
+                let rows = Self.joined(answers.rows)
                 Report(json: common.json).table(rows, columns: columns, typed: UserCommand.typed)
+                try answers.requireAll()
+            }
+        }
+
+        /// Each session manager lists all accounts, with the sessions that it has itself.
+        static func joined(_ lists: [[[AdminField]]]) -> [[AdminField]] {
+            var sessions: [String: Int] = [:]
+            for row in lists.joined() {
+                guard let user = row.first(where: { $0.name == "user" })?.value else { continue }
+                sessions[user, default: 0] += row.first { $0.name == "sessions" }.flatMap { Int($0.value) } ?? 0
+            }
+            return (lists.first ?? []).map { row in
+                let user = row.first { $0.name == "user" }?.value ?? ""
+                return row.map { $0.name == "sessions" ? AdminField("sessions", String(sessions[user] ?? 0)) : $0 }
             }
         }
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import ComponentLink
 import Config
 import NIOCore
 import SASL
@@ -20,6 +21,9 @@ enum AccountError: Error, Equatable {
 }
 
 /// Making, changing and removing accounts, for administrators and for XEP-0077.
+///
+/// Any SM makes an account, or sets a password: that is rows alone, and nobody remembers that there is no such account.
+/// The user's owner removes it, since it has the sessions (`SMServer.asOwner`).
 ///
 /// Confined to the server's event loop; what is derived of a password is derived elsewhere (`derive`). Futures fail
 /// with `AccountError`.
@@ -101,6 +105,7 @@ final class Accounts {
             case .success:
                 tellFirst()
                 self.forget(user)
+                if user.isMoved { self.tellOthers(of: user.jid) }
                 promise.succeed()
             }
         }
@@ -112,7 +117,7 @@ final class Accounts {
             session.resumption = nil
             server.end(session, .ended(condition: .notAuthorized, text: "the account was removed"))
         }
-        server.users.remove(user.jid)
+        if server.users[user.jid] === user { server.users.remove(user.jid) }
         // For a domain that is hosted no longer we speak to our own users only: the router would refuse more.
         for (contact, types) in user.roster.cancellations
         where isOurs(user.jid) || server.hosted.contains(contact.domain) {
@@ -121,6 +126,21 @@ final class Accounts {
             }
         }
         for module in server.chain.modules { module.userRemoved(user.jid) }
+    }
+
+    /// The user went to another SM while the rows were removed, which may have read them before: it does the rest.
+    private func tellOthers(of user: BareJID) {
+        // It may have come back to us.
+        if let returned = server.users[user] { forget(returned) }
+        for instance in server.instances.keys where instance.isOwner {
+            // What it answers is of no matter: also that it has never heard of the user.
+            let request = AdminRequest(
+                id: server.nextRequestID(),
+                command: "user-remove",
+                arguments: [AdminField("user", user.description)]
+            )
+            server.link.send(request, to: instance)
+        }
     }
 
     private func isOurs(_ user: BareJID) -> Bool {

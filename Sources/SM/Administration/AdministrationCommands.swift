@@ -63,7 +63,8 @@ final class AdministrationCommands {
 
     private func userRemove(_ request: AdminRequest) throws(Failure) -> Rows {
         let user = try Self.account(request)
-        return Self.answer(accounts.remove(user), user)
+        let accounts = accounts
+        return server.asOwner(of: user) { Self.answer(accounts.remove(user), user) }
     }
 
     private func userList(_ request: AdminRequest) throws(Failure) -> Rows {
@@ -101,7 +102,7 @@ final class AdministrationCommands {
             } else {
                 Self.first(limit, of: server.sessions.values, after: after)
             }
-        return server.eventLoop.makeSucceededFuture(page(chosen.lazy.map(Self.row)))
+        return server.eventLoop.makeSucceededFuture(page(chosen.lazy.map(row)))
     }
 
     /// The first sessions behind an address, in the order of addresses: one pass, in which few are sorted.
@@ -120,10 +121,11 @@ final class AdministrationCommands {
         return Array(chosen.sorted(by: isBefore).prefix(limit))
     }
 
-    private static func row(_ session: Session) -> [AdminField] {
+    private func row(_ session: Session) -> [AdminField] {
         [
             AdminField("jid", session.jidText),
-            AdminField("instance", InstanceName(routerName: session.instance)?.description ?? session.instance),
+            AdminField("instance", Self.short(session.instance)),
+            AdminField("manager", manager),
             AdminField("state", session.isAttached ? "attached" : "detached"),
             AdminField("since", DateTime.format(epochSeconds: session.opened / 1_000_000)),
             AdminField("address", session.address),
@@ -138,42 +140,60 @@ final class AdministrationCommands {
     private func sessionKick(_ request: AdminRequest) throws(Failure) -> Rows {
         _ = try Self.argument("jid", of: request)
         guard let jid = try Self.address("jid", of: request) else { throw Self.databaseAway }
-        let sessions = (server.users[jid.bare]?.sessions ?? []).filter { jid.isBare || $0.jid == jid }
-        guard !sessions.isEmpty else { throw Failure("item-not-found", "\(jid) has no session") }
-        for session in sessions {
-            session.resumption = nil
-            server.end(session, .ended(condition: .policyViolation, text: "ended by an administrator"))
+        let server = server
+        return server.asOwner(of: jid.bare) {
+            let sessions = (server.users[jid.bare]?.sessions ?? []).filter { jid.isBare || $0.jid == jid }
+            guard !sessions.isEmpty else {
+                return server.eventLoop.makeFailedFuture(Failure("item-not-found", "\(jid) has no session"))
+            }
+            for session in sessions {
+                session.resumption = nil
+                server.end(session, .ended(condition: .policyViolation, text: "ended by an administrator"))
+            }
+            return server.eventLoop.makeSucceededFuture(sessions.map { [AdminField("jid", $0.jid.description)] })
         }
-        return server.eventLoop.makeSucceededFuture(sessions.map { [AdminField("jid", $0.jid.description)] })
     }
 
     // MARK: - Messages
 
+    /// What is in memory can be told while the database is away, and is then asked for alone.
     private func messageTrace(_ request: AdminRequest) throws(Failure) -> Rows {
         let id = try Self.argument("id", of: request)
+        let inMemory = { (server: SMServer) in request["place"] == "spool" ? [] : server.trace(id) }
+        guard request["place"] != "memory" else {
+            return server.eventLoop.makeSucceededFuture(page(inMemory(server).lazy.map(row)))
+        }
         let server = server
         return server.stores.spool.find(stableID: id).assumeIsolated().map { places in
-            let inMemory = server.trace(id)
             // What a session holds of the spool is one message in one place more.
             let rows = places.map { place in
                 MessageTrace(place: .spool, user: place.user, isStored: true, since: place.stored)
             }
-            return self.page((inMemory + rows).lazy.map(Self.row))
+            return self.page((inMemory(server) + rows).lazy.map(self.row))
         }.nonisolated().flatMapErrorThrowing { error in throw error as? Failure ?? Self.databaseAway }
     }
 
-    private static func row(_ trace: MessageTrace) -> [AdminField] {
+    private func row(_ trace: MessageTrace) -> [AdminField] {
         [
             AdminField("place", trace.place.rawValue),
             AdminField("user", trace.user.description),
             AdminField("session", trace.jid?.description ?? ""),
-            AdminField("instance", trace.instance.map { InstanceName(routerName: $0)?.description ?? $0 } ?? ""),
+            AdminField("instance", trace.instance.map(Self.short) ?? ""),
+            // A row is nobody's in particular: whoever is asked tells the same of it.
+            AdminField("manager", trace.place == .spool ? "" : manager),
             AdminField("stored", String(trace.isStored)),
             AdminField("since", DateTime.format(epochMicroseconds: trace.since)),
         ]
     }
 
     // MARK: - Arguments and answers
+
+    /// This instance, as `status` names it.
+    private var manager: String { Self.short(server.link.instanceName) }
+
+    private static func short(_ instance: String) -> String {
+        InstanceName(routerName: instance)?.description ?? instance
+    }
 
     private static func argument(_ name: String, of request: AdminRequest) throws(Failure) -> String {
         guard let value = request[name] else { throw Failure("bad-request", "the argument '\(name)' is missing") }

@@ -15,6 +15,10 @@ struct MessageTrace: Equatable {
         case waiting
         /// In memory only, since the database is away.
         case memory
+        /// For a user of another SM, which has not settled it.
+        case forwarded
+        /// In a takeover: what it waits for is the rest of what is said about users that are ours since then.
+        case held
         /// For a domain that is not ours, and waits for the link.
         case outside
         /// A row in PostgreSQL.
@@ -23,8 +27,9 @@ struct MessageTrace: Equatable {
 
     var place: Place
     var user: BareJID
-    /// The session that holds it, and the C2S that has or had the session's connection.
+    /// The session that holds it.
     var jid: JID?
+    /// The C2S that has or had the session's connection; for what is forwarded, the SM that it is for.
     var instance: String?
     /// Whether it has a row in PostgreSQL.
     var isStored: Bool
@@ -49,9 +54,24 @@ extension SMServer {
                 found.append(MessageTrace(.memory, user.jid, since: outgoing.received))
             }
         }
-        for passage in outside.passages where passage.stableID == stableID {
-            guard let to = passage.stanza.to else { continue }
-            found.append(MessageTrace(.outside, to.bare, since: passage.received))
+        return found + traceWaiting(stableID)
+    }
+
+    /// What waits for something else than its receiver's sessions.
+    private func traceWaiting(_ stableID: String) -> [MessageTrace] {
+        var found: [MessageTrace] = []
+        let note = { (place: MessageTrace.Place, passage: Passage, instance: String?) in
+            guard passage.stanza.kind == .message, passage.stableID == stableID, let to = passage.stanza.to else {
+                return
+            }
+            found.append(MessageTrace(place, to.bare, at: instance, since: passage.received))
+        }
+        for passage in postponed.passages { note(.memory, passage, nil) }
+        for passage in outside.passages { note(.outside, passage, nil) }
+        for (passage, owner) in forwarded.all { note(.forwarded, passage, owner) }
+        for message in heldMessages where message.id() == stableID {
+            guard let user = message.jid?.bare ?? message.stanza.to?.bare ?? message.stanza.from?.bare else { continue }
+            found.append(MessageTrace(.held, user, of: message.jid, at: message.instance, since: message.since))
         }
         return found
     }
@@ -81,13 +101,18 @@ extension SMServer {
             user.spool.waiting.first.map { note($0.received) }
             user.spool.homeless.first.map { note($0.received) }
         }
+        let isMessage = { (passage: Passage) in passage.stanza.kind == .message }
+        postponed.passages.first(where: isMessage).map { note($0.received) }
+        outside.passages.first(where: isMessage).map { note($0.received) }
+        for (passage, _) in forwarded.all where isMessage(passage) { note(passage.received) }
+        for message in heldMessages { note(message.since) }
         return oldest
     }
 }
 
 extension MessageTrace {
-    fileprivate init(_ place: Place, _ user: BareJID, since: Int64) {
-        self.init(place: place, user: user, jid: nil, instance: nil, isStored: false, since: since)
+    fileprivate init(_ place: Place, _ user: BareJID, of jid: JID? = nil, at instance: String? = nil, since: Int64) {
+        self.init(place: place, user: user, jid: jid, instance: instance, isStored: false, since: since)
     }
 }
 

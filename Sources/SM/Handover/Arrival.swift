@@ -10,6 +10,8 @@ final class Arrival {
     /// Who presents it: the C2S that has its connection, or for one without connection the SM that owned it.
     let instance: String
     let passport: SessionMessage.Passport
+    /// When it began, in microseconds since 1970.
+    let since: Int64
     /// In order.
     var unacknowledged: [SessionMessage.Unacknowledged] = []
     /// What else was said of the session since.
@@ -18,10 +20,11 @@ final class Arrival {
     /// All that belongs to the passport has been said.
     var isComplete = false
 
-    init(_ message: SessionMessage, _ passport: SessionMessage.Passport, from instance: String) {
+    init(_ message: SessionMessage, _ passport: SessionMessage.Passport, from instance: String, at since: Int64) {
         name = message.session
         attach = message.attach
         self.passport = passport
         self.instance = instance
+        self.since = since
     }
 }

@@ -39,6 +39,11 @@ struct ForwardedStanzas {
     var count: Int { entries.count }
     var isEmpty: Bool { entries.isEmpty }
 
+    /// Those that are not settled, with the instances that they are for.
+    var all: some Sequence<(passage: Passage, owner: String)> {
+        entries.values.lazy.map { (passage: $0.passage, owner: $0.owner) }
+    }
+
     /// False at the bound.
     mutating func add(_ passage: Passage, for owner: String) -> Bool {
         let size = passage.stanza.encodedSize + 256

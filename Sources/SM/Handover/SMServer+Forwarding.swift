@@ -51,15 +51,15 @@ extension SMServer {
     func received(_ stanza: SessionMessage.Forwarded, from instance: String) {
         // One for a user who is not ours any more is sent again by its sender, under the new map.
         guard let to = stanza.stanza.to?.bare, owns(to) else { return }
-        hold(for: to) { server in
-            let passage = Passage(
-                stanza.stanza,
-                origin: ForwardOrigin(instance: instance, token: stanza.token),
-                stableID: stanza.id,
-                isCounted: stanza.isCounted,
-                received: stanza.received,
-                settlesAt: server
-            )
+        let passage = Passage(
+            stanza.stanza,
+            origin: ForwardOrigin(instance: instance, token: stanza.token),
+            stableID: stanza.id,
+            isCounted: stanza.isCounted,
+            received: stanza.received,
+            settlesAt: self
+        )
+        hold(for: to, .passage(passage)) { server in
             server.routeLocally(passage)
             passage.release()
         }

@@ -12,6 +12,7 @@ extension SMServer {
     func release(under map: OwnershipMap) {
         let leaving = users.all.filter { map.owner(of: $0.jid) != link.instanceName }
         for user in leaving { passOn(user, under: map) }
+        users.stopLoading { map.owner(of: $0) != link.instanceName }
         let epoch = map.epoch
         releasesUnderWay += 1
         write(lastWrites(of: leaving)).assumeIsolated().whenComplete { _ in
@@ -91,9 +92,9 @@ extension SMServer {
                 session.state = .ended
             }
         }
+        map = OwnershipMap(epoch: map.epoch, instances: [])
         users.removeAll()
         sessionsChanged()
-        map = OwnershipMap(epoch: map.epoch, instances: [])
         takeover = nil
         heldWork.removeAll()
         arrivals.removeAll()

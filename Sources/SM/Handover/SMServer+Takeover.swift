@@ -31,6 +31,8 @@ extension SMServer {
         let before = takeover?.before ?? self.map
         self.map = map
         remembersUntil = now() + Self.memory
+        // Those who go on to another SM at once are presented to that one.
+        arrivals = arrivals.filter { owns($0.value.passport.jid.bare) }
         beginTakeover(from: before)
         release(under: map)
         forwarded.mapChanged(to: map)
@@ -55,11 +57,11 @@ extension SMServer {
     private func receiveGated() {
         let due = gated
         gated = []
-        for (message, instance, epoch) in due {
-            if epoch > map.epoch {
-                gated.append((message, instance, epoch))
+        for said in due {
+            if said.epoch > map.epoch {
+                gated.append(said)
             } else {
-                received(message, from: instance)
+                received(said.message, from: said.instance)
             }
         }
     }
@@ -79,15 +81,19 @@ extension SMServer {
             gates[instance] = nil
             return false
         }
-        gated.append((message, instance, epoch))
+        gate(message, from: instance, until: epoch)
         return true
     }
 
     /// A request for a user who is not ours: of a C2S that knows the next map already, or does not know this one yet,
     /// and then asks the right one by itself.
     func keepForNextMap(_ message: SessionMessage, from instance: String) {
-        gated.append((message, instance, map.epoch + 1))
+        gate(message, from: instance, until: map.epoch + 1)
         whenMapIsOld()
+    }
+
+    private func gate(_ message: SessionMessage, from instance: String, until epoch: UInt64) {
+        gated.append(GatedMessage(message: message, instance: instance, epoch: epoch, since: now()))
     }
 
     func tellMap(to instance: String) {
@@ -131,7 +137,7 @@ extension SMServer {
             return true
         }
         guard let session = sessions[message.session], isHeld(session.user.jid) else { return false }
-        hold { $0.received(message, from: session.instance) }
+        hold(.message(message)) { $0.received(message, from: session.instance) }
         return true
     }
 
@@ -143,7 +149,7 @@ extension SMServer {
             link.send(SessionMessage(session: message.session, attach: message.attach, .end(end)), to: instance)
             return
         }
-        let arrival = Arrival(message, passport, from: instance)
+        let arrival = Arrival(message, passport, from: instance, at: now())
         arrivals[message.session] = arrival
         load(arrival)
     }
@@ -195,7 +201,7 @@ extension SMServer {
         let attach = arrival.attach
         for content in arrival.held {
             let message = SessionMessage(session: name, attach: attach, content)
-            hold(for: user.jid) { $0.received(message, from: arrival.instance) }
+            hold(for: user.jid, .message(message)) { $0.received(message, from: arrival.instance) }
         }
         logger.debug("session handed over", metadata: ["jid": "\(session.jid)", "peer": "\(arrival.instance)"])
     }
@@ -293,12 +299,12 @@ extension SMServer {
     // MARK: - The end of a takeover
 
     /// Does it when the user's traffic flows.
-    func hold(for user: BareJID, _ work: @escaping (SMServer) -> Void) {
-        if isHeld(user) { hold(work) } else { work(self) }
+    func hold(for user: BareJID, _ subject: HeldWork.Subject = .other, _ work: @escaping (SMServer) -> Void) {
+        if isHeld(user) { hold(subject, work) } else { work(self) }
     }
 
-    private func hold(_ work: @escaping (SMServer) -> Void) {
-        heldWork.append(work)
+    private func hold(_ subject: HeldWork.Subject, _ work: @escaping (SMServer) -> Void) {
+        heldWork.append(HeldWork(subject: subject, since: now(), run: work))
     }
 
     func endTakeoverIfHeard() {
@@ -311,7 +317,7 @@ extension SMServer {
         )
         let work = heldWork
         heldWork.removeAll()
-        for each in work { each(self) }
+        for each in work { each.run(self) }
     }
 
     /// The instance is gone: nothing more arrives from it.

@@ -96,7 +96,7 @@ extension SMServer {
         guard owns(to.bare) else { return forward(passage, to: to.bare) }
         if isHeld(to.bare) {
             passage.hold()
-            return hold(for: to.bare) { server in
+            return hold(for: to.bare, .passage(passage)) { server in
                 server.routeLocally(passage)
                 passage.release()
             }
@@ -110,10 +110,10 @@ extension SMServer {
             case .user(let user): self.toUser(passage, user)
             case .nonexistent: self.toNobody(passage)
             case .failed(let error):
-                if error is UserTable.Overloaded {
-                    self.replyError(to: passage, .overloaded)
-                } else {
-                    self.postpone(passage)
+                switch error {
+                case is UserTable.Overloaded: self.replyError(to: passage, .overloaded)
+                case is UserTable.Moved: self.routeAgain(passage)
+                default: self.postpone(passage)
                 }
             }
             passage.release()

@@ -36,6 +36,8 @@ extension SMServer {
             switch outcome {
             case .user(let user): self.bind(open, name: name, user: user, at: instance)
             case .nonexistent: self.refuse(name, .notAuthorized, at: instance)
+            // Its C2S asks the new owner by itself.
+            case .failed(is UserTable.Moved): break
             case .failed: self.refuse(name, .databaseAway, at: instance)
             }
         }

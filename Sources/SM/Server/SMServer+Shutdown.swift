@@ -32,6 +32,7 @@ extension SMServer {
         for instance in instances.keys where instance.isOwner { tellMap(to: instance) }
         let leaving = Array(users.all)
         for user in leaving { passOn(user, under: map) }
+        users.stopLoading { _ in true }
         return write(lastWrites(of: leaving)).map { Departure(epoch: epoch, lost: $0) }
     }
 

@@ -85,11 +85,11 @@ final class SMServer {
     /// The sessions that arrive, by name.
     var arrivals: [String: Arrival] = [:]
     /// What waits for the end of the takeover, in order.
-    var heldWork: [(SMServer) -> Void] = []
+    var heldWork: [HeldWork] = []
     /// The epoch of the newest map that another instance told and we do not have.
     var gates: [String: UInt64] = [:]
-    /// What was said under maps that we do not have yet, with their epochs, in order.
-    var gated: [(message: SessionMessage, instance: String, epoch: UInt64)] = []
+    /// What was said under maps that we do not have yet, in order.
+    var gated: [GatedMessage] = []
     /// The epoch of the last map under which all is given up that was to be.
     var releasedEpoch: UInt64 = 0
     /// What is being written of users who are ours no longer; some may be ours again before that has ended.

@@ -18,11 +18,21 @@ final class UserTable {
 
     /// Too much waits for one user to be loaded.
     struct Overloaded: Error {}
+    /// Another SM owns the user by now.
+    struct Moved: Error {}
+
+    /// What waits for a user that is being loaded.
+    private struct Loading {
+        /// Tells this reading of the database from an earlier one, whose answer is not to be had any more.
+        let number: UInt64
+        var waiting: [Completion] = []
+    }
 
     typealias Completion = (Outcome) -> Void
 
     private var users: [BareJID: User] = [:]
-    private var loading: [BareJID: [Completion]] = [:]
+    private var loading: [BareJID: Loading] = [:]
+    private var lastLoading: UInt64 = 0
     /// Users that were idle at some time, each once (`User.isNoted`), with the time from which they are to be kept.
     private var idle: Deque<(user: User, since: Int64)> = []
     private let kept: KeptBytes
@@ -61,17 +71,19 @@ final class UserTable {
             noteIfIdle(user)
             return
         }
-        if let waiting = loading[jid] {
-            guard waiting.count < waitingLimit else {
+        if let under = loading[jid] {
+            guard under.waiting.count < waitingLimit else {
                 completion(.failed(Overloaded()))
                 return
             }
-            loading[jid]?.append(completion)
+            loading[jid]?.waiting.append(completion)
             return
         }
-        loading[jid] = [completion]
+        lastLoading += 1
+        let number = lastLoading
+        loading[jid] = Loading(number: number, waiting: [completion])
         load(jid).assumeIsolated().whenComplete { result in
-            self.loaded(jid, result)
+            self.loaded(jid, number, result)
         }
     }
 
@@ -84,8 +96,15 @@ final class UserTable {
     func removeAll() {
         users.removeAll()
         idle.removeAll()
-        for completion in loading.values.joined() { completion(.failed(Overloaded())) }
-        loading.removeAll()
+        stopLoading { _ in true }
+    }
+
+    /// What is being read of these users is of no use: another SM owns them, and may change what was read. Those who
+    /// wait for it learn that.
+    func stopLoading(_ isConcerned: (BareJID) -> Bool) {
+        let concerned = loading.filter { isConcerned($0.key) }
+        for jid in concerned.keys { loading[jid] = nil }
+        for completion in concerned.values.flatMap(\.waiting) { completion(.failed(Moved())) }
     }
 
     /// To be called when a session or a piece of work of the user ended.
@@ -114,8 +133,9 @@ final class UserTable {
         }
     }
 
-    private func loaded(_ jid: BareJID, _ result: Result<StoredUser?, any Error>) {
-        let waiting = loading.removeValue(forKey: jid) ?? []
+    private func loaded(_ jid: BareJID, _ number: UInt64, _ result: Result<StoredUser?, any Error>) {
+        guard loading[jid]?.number == number else { return }
+        let waiting = loading.removeValue(forKey: jid)?.waiting ?? []
         let outcome: Outcome
         switch result {
         case .success(let stored?):

@@ -159,6 +159,16 @@ final class TestClient {
         return end
     }
 
+    func takeRefusal() -> StanzaError? {
+        hear()
+        return refusal
+    }
+
+    func takeJID() -> JID? {
+        hear()
+        return jid
+    }
+
     /// What arrived, as stanzas.
     func stanzas() throws -> [Stanza] { try take().map { try World.stanza($0) } }
 }

@@ -14,9 +14,12 @@ import XMPPCore
 /// A server with a fake link and a fake database, on a loop whose time the test moves.
 final class World: LinkPort {
     static let c2s = "c2s-1.jackdaw.internal"
+    static let sm1 = "sm-1.jackdaw.internal"
+    static let sm2 = "sm-2.jackdaw.internal"
 
-    let loop = EmbeddedEventLoop()
+    let loop: EmbeddedEventLoop
     let database: FakeDatabase
+    let instanceName: String
     /// Microseconds since 1970.
     var time: Int64 = 1_700_000_000_000_000
     /// What went to other domains.
@@ -26,8 +29,19 @@ final class World: LinkPort {
     var isUp = true
     private var nameCounter = 0
 
-    init(users: [String] = [], configure: (inout JackdawConfiguration) -> Void = { _ in }) {
-        database = FakeDatabase(eventLoop: loop)
+    /// Other servers, which get what is said to them; `nil` for one that reads nothing.
+    var peers: [String: World] = [:]
+
+    /// - Parameter first: a server that is there already; loop, time and database are its own.
+    init(
+        users: [String] = [],
+        beside first: World? = nil,
+        configure: (inout JackdawConfiguration) -> Void = { _ in }
+    ) {
+        loop = first?.loop ?? EmbeddedEventLoop()
+        database = first?.database ?? FakeDatabase(eventLoop: loop)
+        instanceName = first == nil ? Self.sm1 : Self.sm2
+        nameCounter = first == nil ? 0 : 1_000
         var configuration = JackdawConfiguration()
         configuration.domains = [HostedDomain(name: "localhost"), HostedDomain(name: "second.example")]
         configure(&configuration)
@@ -40,7 +54,7 @@ final class World: LinkPort {
             stores: database.stores,
             metrics: SMMetrics(MetricsRegistry()),
             logger: logger,
-            now: { [unowned self] in time }
+            now: { [unowned self] in first?.time ?? time }
         )
         made = server
         let loop = loop
@@ -48,7 +62,7 @@ final class World: LinkPort {
             loop.makeCompletedFuture { try Accounts.credentials(of: password, iterations: 1) }
         }
         server.start()
-        server.mapChanged(OwnershipMap(epoch: 1, instances: [instanceName]))
+        server.mapChanged(OwnershipMap(epoch: 1, instances: [Self.sm1]))
         server.instancesComplete()
         for user in users { add(user) }
         connect(Self.c2s)
@@ -126,8 +140,6 @@ final class World: LinkPort {
 
     // MARK: - LinkPort
 
-    var instanceName: String { "sm-1.jackdaw.internal" }
-
     /// What the router takes and the link holds, by default (`InstanceLink.Configuration`, `RouterLimits`).
     private static let queueBytes = 16 << 20
     private static let stanzaBytes = 4 << 20
@@ -178,15 +190,31 @@ final class World: LinkPort {
         if case .stanza(let stanza, _, _) = message.content { size += stanza.encodedSize }
         guard carry(size) else { return false }
         sentTo[instance, default: 0] += size
-        said.append((message, instance))
+        if let peer = peers[instance] {
+            loop.execute { peer.server.received(message, from: self.instanceName) }
+        } else {
+            said.append((message, instance))
+        }
         return true
     }
 
     func send(_ request: AdminRequest, to instance: String) -> Bool {
         guard carry(200) else { return false }
+        if let peer = peers[instance] {
+            loop.execute { _ = peer.respond(to: request) }
+            return true
+        }
         echoes.append((request.id, instance))
         loop.execute { self.answerEchoes() }
         return true
+    }
+
+    /// What the server answers to `jackdawctl`, or to another server.
+    func respond(to request: AdminRequest) -> EventLoopFuture<AdminResponse> {
+        let responder = AdminResponder(eventLoop: loop) { [] }
+        guard let accounts = server.accounts else { fatalError("used before it was made") }
+        AdministrationCommands(server, accounts).register(at: responder)
+        return responder.respond(to: request)
     }
 
     private func answerEchoes() {
