@@ -11,8 +11,8 @@ import time
 import fuzzing
 from contenders import Contender
 from crowd import Crowd
+from logins import client, logged_in
 from outcome import Outcome, Scale, running
-from waiting import client
 from xmpp_client import Client, Component, Connection, Ended
 
 ACCOUNTS = 100
@@ -35,8 +35,9 @@ def soak(contender: Contender, scale: Scale) -> Outcome:
     growth = ", ".join(
         f"{name} {now / 1e6:.1f} MB ({(now - before) / before * 100:+.1f} %)" for name, (before, now) in details["memory"].items())
     crashes = f"ended: {', '.join(details['ended'])}" if details["ended"] else "no crash"
+    reason = f" ({max(details['reasons'], key=details['reasons'].get)})" if details["reasons"] else ""
     figure = (
-        f"{details['logins'] / scale.soak:.0f} logins/s, {details['refused']} failed, {details['odd']} connections with odd input; {crashes}; "
+        f"{details['logins'] / scale.soak:.0f} logins/s, {details['refused']} failed{reason}, {details['odd']} connections with odd input; {crashes}; "
         f"RSS at the end, and growth in the second half: {growth}"
     )
     grown = any(now - before > max(before * GROWTH, LEAST_GROWTH) for before, now in details["memory"].values())
@@ -170,7 +171,7 @@ def outage(contender: Contender, scale: Scale) -> Outcome:
 class Outage:
     def __init__(self, contender: Contender, scale: Scale):
         self.contender, self.scale = contender, scale
-        self.away = [f"chaos{PEOPLE + number}" for number in (2, 3, 4)]
+        self.away = [PEOPLE + 2, PEOPLE + 3, PEOPLE + 4]
         # By id: of what was written to those who are away.
         self.sent: list[str] = []
         self.refused: set[str] = set()
@@ -180,9 +181,8 @@ class Outage:
         crowd = Crowd(self.contender, PEOPLE)
         try:
             await crowd.come()
-            writer = client_of(self.contender, f"chaos{PEOPLE + 1}")
-            writer.on_message = lambda message: self.refused.add(message.get("id", ""))
-            await writer.log_in(self.contender.host, self.contender.client_port)
+            writer = await logged_in(
+                self.contender, PEOPLE + 1, self.contender.acknowledges, lambda message: self.refused.add(message.get("id", "")))
             writing = [asyncio.create_task(crowd.write(self.scale.outage + 6, OUTAGE_RATE)), asyncio.create_task(self.write(writer))]
             await asyncio.sleep(2)
             at = time.monotonic()
@@ -213,19 +213,15 @@ class Outage:
         while time.monotonic() < deadline and not writer.closed.is_set():
             identifier = f"o{len(self.sent)}"
             self.sent.append(identifier)
-            writer.send_message(f"{self.away[len(self.sent) % len(self.away)]}@{self.contender.domain}", identifier)
+            writer.send_message(f"chaos{self.away[len(self.sent) % len(self.away)]}@{self.contender.domain}", identifier)
             await asyncio.sleep(0.5)
 
     async def fetch(self) -> None:
         readers = []
-        for user in self.away:
-            reader = client_of(self.contender, user)
-            reader.on_message = lambda message: self.came.update([message.get("id", "")])
-            readers.append(await reader.log_in(self.contender.host, self.contender.client_port))
+        for number in self.away:
+            readers.append(await logged_in(
+                self.contender, number, self.contender.acknowledges, lambda message: self.came.update([message.get("id", "")])))
         await asyncio.sleep(5)
         for reader in readers:
             await reader.close()
 
-
-def client_of(contender: Contender, user: str) -> Client:
-    return Client(user, contender.domain, contender.password, contender.acknowledges)

@@ -4,9 +4,9 @@
 import asyncio
 
 from contenders import Contender
+from logins import logged_in
 from outcome import Outcome, Scale, running
 from stanza_scanner import condition
-from waiting import client
 from xmpp_client import Component, Ended, is_error
 
 PEOPLE = 12
@@ -26,7 +26,7 @@ def hijack(contender: Contender, _scale: Scale) -> Outcome:
 
 
 async def try_everything(contender: Contender) -> dict:
-    people = [await client(contender, number).log_in(contender.host, contender.client_port) for number in range(1, PEOPLE + 1)]
+    people = [await logged_in(contender, number) for number in range(1, PEOPLE + 1)]
     inboxes: list[list] = [[] for _ in people]
     for person, inbox in zip(people, inboxes):
         person.on_message = inbox.append

@@ -6,9 +6,9 @@ import contextlib
 import time
 
 from contenders import Contender
+from logins import logged_in
 from outcome import Outcome, Scale, running
 from processes import cpu_seconds
-from waiting import client
 from xmpp_client import Ended
 
 LIMIT = 10
@@ -43,7 +43,7 @@ def limits(contender: Contender, scale: Scale) -> Outcome:
 
 async def ping_fast(contender: Contender, number: int) -> dict:
     """All written at once; until the last answer, or the end of the connection."""
-    pinger = await client(contender, 1).log_in(contender.host, contender.client_port)
+    pinger = await logged_in(contender, 1)
     # What the login has used is there again.
     await asyncio.sleep(2)
     began = time.monotonic()
@@ -66,20 +66,16 @@ async def stand_idle(contender: Contender, number: int) -> dict:
     """Connections that say nothing, in the middle of which users log in."""
     pids = list(contender.pids().values())
     crowd = [asyncio.create_task(idle(contender, place)) for place in range(number)]
-    logins = asyncio.create_task(log_in_all(contender))
-    # What it costs to accept them is not the cost of their being there.
-    await asyncio.sleep(5)
+    await asyncio.sleep(4)
+    logins, slowest = await log_in_all(contender)
+    # What it costs to accept them, and to log in others, is not the cost of their being there.
     began, cpu = time.monotonic(), cpu_seconds(pids)
-    times, slowest = await logins
-    used_by_logins = 0.0
-    if not logins.done():
-        used_by_logins = cpu_seconds(pids) - cpu
     ends = await asyncio.gather(*crowd)
-    used = (cpu_seconds(pids) - cpu - used_by_logins) / max(time.monotonic() - began, 1)
+    used = (cpu_seconds(pids) - cpu) / max(time.monotonic() - began, 1)
     known = [seconds for seconds in ends if seconds is not None]
     return {
         "left": len(ends) - len(known), "seconds": max(known, default=LONGEST_IDLE) if len(known) == len(ends) else LONGEST_IDLE,
-        "cpu": used * 100, "logins": times, "slowest": slowest,
+        "cpu": used * 100, "logins": logins, "slowest": slowest,
     }
 
 
@@ -111,13 +107,12 @@ async def idle(contender: Contender, place: int) -> float | None:
 
 
 async def log_in_all(contender: Contender) -> tuple[int, float]:
-    """How many of them could, and how long the slowest took, beginning when most of the idle ones are there."""
-    await asyncio.sleep(4)
+    """How many of the users could, and how long the slowest took."""
     good, slowest = 0, 0.0
     for number in range(1, LOGINS + 1):
         began = time.monotonic()
         with contextlib.suppress(Ended):
-            user = await client(contender, number).log_in(contender.host, contender.client_port)
+            user = await logged_in(contender, number)
             good += 1
             user.abort()
         slowest = max(slowest, time.monotonic() - began)

@@ -5,8 +5,9 @@ import asyncio
 import collections
 
 from contenders import Contender
+from logins import logged_in
 from outcome import Outcome, Scale, running
-from xmpp_client import Client, Ended, body_of
+from xmpp_client import Ended, body_of
 
 MESSAGES = 5
 # How long nothing comes before the rest is missing.
@@ -40,7 +41,7 @@ async def attempts(contender: Contender, number: int, acknowledges: bool) -> dic
 async def attempt_once(contender: Contender, attempt: int, acknowledges: bool) -> dict:
     await store(contender, attempt)
     # At once, or when the server has surely written: the client reads, and so acknowledges, nothing of it.
-    victim = await client(contender, 2, acknowledges).log_in(contender.host, contender.client_port, presence=False)
+    victim = await logged_in(contender, 2, acknowledges, presence=False)
     victim.transport.pause_reading()
     victim.send_stanza("<presence/>")
     await asyncio.sleep(0.2 if attempt % 2 else 0.01)
@@ -51,12 +52,8 @@ async def attempt_once(contender: Contender, attempt: int, acknowledges: bool) -
     return {"stored": MESSAGES, "arrived": sum(bodies[body] > 0 for body in wanted), "doubled": sum(bodies[body] > 1 for body in wanted)}
 
 
-def client(contender: Contender, number: int, acknowledges: bool = False) -> Client:
-    return Client(f"chaos{number}", contender.domain, contender.password, acknowledges)
-
-
 async def store(contender: Contender, attempt: int) -> None:
-    sender = await client(contender, 1).log_in(contender.host, contender.client_port)
+    sender = await logged_in(contender, 1)
     for number in range(MESSAGES):
         sender.send_message(f"chaos2@{contender.domain}", f"s{number}", f"{attempt}-{number}")
     if not await sender.ping():
@@ -73,9 +70,7 @@ async def fetch(contender: Contender, acknowledges: bool) -> collections.Counter
         bodies[body_of(message)] += 1
         arrived.set()
 
-    reader = client(contender, 2, acknowledges)
-    reader.on_message = take
-    await reader.log_in(contender.host, contender.client_port, resource="there")
+    reader = await logged_in(contender, 2, acknowledges, take, resource="there")
     while True:
         arrived.clear()
         try:
