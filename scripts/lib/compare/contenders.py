@@ -61,13 +61,19 @@ class Contender:
     acknowledges = False
     domain = host = password = ""
     client_port = router_port = 0
+    directory: pathlib.Path | None = None
 
     def begin(self, accounts: int, sms: int = 1, stanzas_per_second: int | None = None) -> None:
         """Starts everything and makes accounts `chaos1` and so on. With a limit, if there is one."""
         raise NotImplementedError
 
-    def end(self, keep: bool = False) -> None:
+    def end(self) -> None:
+        """Stops everything; the directory with its logs stays."""
         raise NotImplementedError
+
+    def clean(self) -> None:
+        if self.directory:
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     def secret(self, component: str) -> str:
         raise NotImplementedError
@@ -85,9 +91,15 @@ class Contender:
     def start_router_again(self) -> None:
         """After its end, where no supervisor does so."""
 
+    def sessions_of(self, sm: str) -> int:
+        """How many sessions an SM has."""
+        raise NotImplementedError
+
     def kill(self, name: str) -> None:
-        with contextlib.suppress(KeyError, ProcessLookupError):
-            os.kill(self.pids()[name], signal.SIGKILL)
+        pid = self.pids().get(name)
+        if pid is None:
+            raise Refusal(f"{self.title} has no {name} that could be killed")
+        os.kill(pid, signal.SIGKILL)
 
     @contextlib.contextmanager
     def stopped_database(self):
@@ -151,15 +163,16 @@ class Jackdaw(Contender):
 
     def begin(self, accounts: int, sms: int = 1, stanzas_per_second: int | None = None) -> None:
         self.suite = OurSuite(self.binaries, stanzas_per_second)
+        self.directory = self.suite.directory
         self.client_port, self.router_port = self.suite.client_port, self.suite.router_port
         self.suite.start(accounts)
         if sms > 1:
             self.suite.scale("sm", sms)
         wait_until_ready(self.suite)
 
-    def end(self, keep: bool = False) -> None:
+    def end(self) -> None:
         if self.suite:
-            self.suite.remove(keep)
+            self.suite.remove(keep=True)
 
     def secret(self, component: str) -> str:
         return self.suite.secrets[component]
@@ -173,6 +186,17 @@ class Jackdaw(Contender):
 
     def add_sm(self) -> None:
         self.suite.scale("sm", self.suite.counts["sm"] + 1)
+
+    def sessions_of(self, sm: str) -> int:
+        port = self.suite.http["sm"] + int(sm.rpartition("-")[2]) - 1
+        with private_suite.LOOPBACK.open(f"http://{self.host}:{port}/metrics", timeout=5) as answer:
+            return sessions_in(answer.read().decode())
+
+
+def sessions_in(metrics: str) -> int:
+    """The gauge in the text of /metrics."""
+    line = next((line for line in metrics.splitlines() if line.startswith("jackdaw_sm_sessions ")), "0")
+    return int(float(line.split()[-1]))
 
 
 class PlainJabberd2(Jabberd2):
@@ -223,7 +247,6 @@ class Jabberd2Contender(Contender):
 
     def __init__(self, binaries: pathlib.Path):
         self.binaries = binaries
-        self.directory: pathlib.Path | None = None
         self.database: PostgreSQL | None = None
         self.server: PlainJabberd2 | None = None
 
@@ -244,14 +267,12 @@ class Jabberd2Contender(Contender):
         for _ in range(1, sms):
             self.add_sm()
 
-    def end(self, keep: bool = False) -> None:
+    def end(self) -> None:
         with signals.held():
             if self.server:
                 self.server.stop()
             if self.database:
                 self.database.stop()
-            if self.directory and not keep:
-                shutil.rmtree(self.directory, ignore_errors=True)
 
     def secret(self, component: str) -> str:
         """One for all."""
@@ -269,6 +290,11 @@ class Jabberd2Contender(Contender):
         log = self.server.directory / "sm-2.txt"
         until(lambda: log.exists() and "ready for sessions" in log.read_text(errors="replace"), "jabberd2's second sm is ready")
 
+    def sessions_of(self, sm: str) -> int:
+        """By its log; it tells nobody otherwise."""
+        text = (self.server.directory / f"{sm}.txt").read_text(errors="replace")
+        return text.count("session started:") - text.count("session ended:")
+
     def start_router_again(self) -> None:
         """At once, as systemd would: its components try for 3 s."""
         until(lambda: not is_taken(self.host, self.router_port), "the router's port is free", seconds=10)
@@ -276,8 +302,9 @@ class Jabberd2Contender(Contender):
 
     def kill(self, name: str) -> None:
         process = self.server.instance(name)
-        if process:
-            process.stop(signal.SIGKILL)
+        if not process:
+            raise Refusal(f"{self.title} has no {name} that could be killed")
+        process.stop(signal.SIGKILL)
 
 
 CONTENDERS = {contender.name: contender for contender in (Jackdaw, Jabberd2Contender)}

@@ -21,7 +21,7 @@ def sm_killed(contender: Contender, scale: Scale) -> Outcome:
         details = asyncio.run(kill_one(contender, scale))
     done = f"two SMs, {scale.people} users, {scale.rate:.0f} messages/s, `kill -9` of one SM"
     figure = (
-        f"{details['disconnected']} connections lost, {details['dead']} of {details['readers']} readers on a connection that "
+        f"it had {details['sessions']} of the sessions; {details['disconnected']} connections lost, {details['dead']} of {details['readers']} readers on a connection that "
         f"nobody serves; of {details['sent']} messages {details['accepted']} accepted, {details['lost']} of these lost; "
         f"{details['vanished']} more gone without a word, {details['late']} stored though the reader was there, "
         f"{details['refused']} answered with an error, {details['doubled']} doubled"
@@ -36,13 +36,14 @@ async def kill_one(contender: Contender, scale: Scale) -> dict:
         await crowd.come()
         writing = asyncio.create_task(crowd.write(scale.before + scale.after, scale.rate))
         await asyncio.sleep(scale.before)
+        sessions = await asyncio.to_thread(contender.sessions_of, "sm-2")
         at = time.monotonic()
         await asyncio.to_thread(contender.kill, "sm-2")
         await writing
         await crowd.settle(PATIENCE)
         disconnected = crowd.disconnects(at)
         dead = await crowd.dead_readers()
-        return {"disconnected": disconnected, "dead": dead, "readers": len(crowd.readers)} | await rest(crowd)
+        return {"sessions": sessions, "disconnected": disconnected, "dead": dead, "readers": len(crowd.readers)} | await rest(crowd)
     finally:
         await crowd.go()
 
@@ -65,7 +66,7 @@ def sm_added(contender: Contender, scale: Scale) -> Outcome:
         details = asyncio.run(add_one(contender, scale))
     done = f"a second SM is added, {scale.online} users online, {scale.rate:.0f} messages/s"
     figure = (
-        f"of {details['after']} messages written from then on {details['wrong']} went wrong, for {details['receivers']} of "
+        f"it got {details['sessions']} of the sessions; of {details['after']} messages written from then on {details['wrong']} went wrong, for {details['receivers']} of "
         f"{details['readers']} readers: {details['late']} stored though the reader was there, "
         f"{details['lost'] + details['vanished']} lost; {details['disconnected']} connections lost, {details['doubled']} doubled"
     )
@@ -86,10 +87,11 @@ async def add_one(contender: Contender, scale: Scale) -> dict:
         writing.cancel()
         await crowd.settle(PATIENCE)
         disconnected = crowd.disconnects(at)
+        sessions = await asyncio.to_thread(contender.sessions_of, "sm-2")
         details = await rest(crowd)
         tally = crowd.books.tally(since=at)
         return details | {
-            "disconnected": disconnected, "after": tally.sent, "wrong": tally.wrong, "readers": len(crowd.readers),
+            "sessions": sessions, "disconnected": disconnected, "after": tally.sent, "wrong": tally.wrong, "readers": len(crowd.readers),
             "receivers": len(crowd.books.receivers_of_wrong(since=at)),
         }
     finally:

@@ -5,8 +5,10 @@ import contextlib
 import dataclasses
 import traceback
 
+from comparison_table import OURS
 from contenders import Contender
 from processes import Refusal, signals
+from runner import say
 from xmpp_client import Ended
 
 
@@ -50,20 +52,27 @@ class Outcome:
 
 
 @contextlib.contextmanager
-def running(contender: Contender, accounts: int, keep: bool = False, **options):
+def running(contender: Contender, accounts: int, **options):
     """With everything started; ended whatever happens."""
     try:
         contender.begin(accounts, **options)
         yield contender
     finally:
         with signals.held():
-            contender.end(keep)
+            contender.end()
 
 
-def judged(row, contender: Contender, scale: Scale) -> Outcome:
-    """What came of a row, also where it could not be done."""
+def judged(row, contender: Contender, scale: Scale, keeps: bool) -> Outcome:
+    """What came of a row, also where it could not be done. The files of one of ours that was missed are kept."""
+    outcome: Outcome | None = None
     try:
-        return row(contender, scale)
+        outcome = row(contender, scale)
     except (Refusal, Ended, OSError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        return Outcome(row.__doc__.splitlines()[0], f"could not be done: {first}", False, {"traceback": traceback.format_exc()[-3000:]})
+        outcome = Outcome(row.__doc__.splitlines()[0], f"could not be done: {first}", False, {"traceback": traceback.format_exc()[-3000:]})
+    finally:
+        if keeps or outcome and not outcome.is_met and contender.name == OURS:
+            say(f"kept: {contender.directory}")
+        else:
+            contender.clean()
+    return outcome
