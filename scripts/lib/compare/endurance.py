@@ -37,8 +37,8 @@ def soak(contender: Contender, scale: Scale) -> Outcome:
     crashes = f"ended: {', '.join(details['ended'])}" if details["ended"] else "no crash"
     reason = f" ({max(details['reasons'], key=details['reasons'].get)})" if details["reasons"] else ""
     figure = (
-        f"{details['logins'] / scale.soak:.0f} logins/s, {details['refused']} failed{reason}, {details['odd']} connections with odd input; {crashes}; "
-        f"RSS at the end, and growth in the second half: {growth}"
+        f"{details['logins'] / scale.soak:.0f} logins/s, {details['refused']} failed{reason}, {details['odd']} connections with "
+        f"odd input; {crashes}; RSS at the end, and growth in the second half: {growth}"
     )
     grown = any(now - before > max(before * GROWTH, LEAST_GROWTH) for before, now in details["memory"].values())
     return Outcome(done, figure, not (details["ended"] or details["refused"] or grown), details)
@@ -160,7 +160,8 @@ def outage(contender: Contender, scale: Scale) -> Outcome:
         "and one writes to some who are away"
     )
     figure = (
-        f"{details['disconnected']} connections lost; of {details['live']} live messages {details['prompt']} came within 2 s, {details['lost']} lost; "
+        f"{details['disconnected']} connections lost; of {details['live']} live messages {details['prompt']} came within 2 s, "
+        f"{details['lost']} lost; "
         f"of {details['stored']} for people away {details['refused']} were answered with an error, {details['kept']} came at the next login, "
         f"{details['doubled']} twice, {details['silent']} were lost without a word"
     )
@@ -195,14 +196,14 @@ class Outage:
             await writer.ping(60)
             disconnected = crowd.disconnects(at) + writer.closed.is_set()
             tally = crowd.books.tally()
-            prompt = sum(message.received_at is not None and message.received_at - message.sent_at < 2 for message in crowd.books.select(at, over))
-            during = len(crowd.books.select(at, over))
+            meanwhile = crowd.books.select(at, over)
+            prompt = sum(message.received_at is not None and message.received_at - message.sent_at < 2 for message in meanwhile)
             await self.fetch()
         finally:
             await crowd.go()
         return {
-            "disconnected": disconnected, "live": during, "prompt": prompt, "lost": tally.lost + tally.vanished, "stored": len(self.sent),
-            "refused": len(self.refused & set(self.sent)), "kept": sum(identifier in self.came for identifier in self.sent),
+            "disconnected": disconnected, "live": len(meanwhile), "prompt": prompt, "lost": tally.lost + tally.vanished,
+            "stored": len(self.sent), "refused": len(self.refused & set(self.sent)), "kept": sum(identifier in self.came for identifier in self.sent),
             "doubled": sum(count > 1 for count in self.came.values()) + tally.doubled,
             "silent": sum(identifier not in self.came and identifier not in self.refused for identifier in self.sent),
         }

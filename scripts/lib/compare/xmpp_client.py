@@ -303,10 +303,6 @@ class Client(Connection):
                 self.on_settled(self.unsettled.popleft()[1])
 
 
-def is_delayed(message: ElementTree.Element) -> bool:
-    return message.find("{urn:xmpp:delay}delay") is not None
-
-
 def is_error(stanza: ElementTree.Element) -> bool:
     return stanza.get("type") == "error"
 
