@@ -227,6 +227,19 @@ def cpu_seconds(pids: list[int]) -> float:
     return sum(rows[pid][1] for pid in members if pid in rows) / os.sysconf("SC_CLK_TCK")
 
 
+def family(pid: int) -> list[int]:
+    """A process and its descendants, parents first."""
+    children: dict[int, list[int]] = {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    members = [pid]
+    for member in members:
+        members += children.get(member, [])
+    return members
+
+
 def version_of_package(package: str) -> str:
     result = subprocess.run(
         ["dpkg-query", "-W", "-f=${Version}", package], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ import tempfile
 import urllib.error
 import urllib.request
 
-from processes import Refusal, complete, copy, identity, run_as, signals, until
+from processes import Refusal, complete, copy, family, identity, run_as, signals, until
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 ADDRESS = "127.0.0.1"
@@ -184,17 +184,7 @@ class PrivateSuite:
     def family(self, name: str) -> list[int]:
         """A process and its descendants, parents first."""
         pid = self.pid(name)
-        if pid is None:
-            return []
-        children: dict[int, list[int]] = {}
-        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(OSError):
-                fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-                children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
-        family = [pid]
-        for member in family:
-            family += children.get(member, [])
-        return family
+        return [] if pid is None else family(pid)
 
     def is_ready(self, name: str) -> bool:
         if name == "postgresql":
