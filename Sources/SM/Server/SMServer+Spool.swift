@@ -65,6 +65,11 @@ extension SMServer {
         }
         append(SpoolEntry(outgoing, for: user.jid), for: user, quota: .max) { result in
             guard !user.isMoved else { return }
+            if case .success(.stored) = result {
+                // A row has it, no client: it is read from there, so it is not known as one that is done.
+                outgoing.passage?.leaveCustody()
+                return user.known.stored(outgoing.stableID)
+            }
             guard case .failure = result, !user.isRemoved else { return self.settle(outgoing, of: user) }
             user.spool.homeless.append(outgoing)
             self.homeless.insert(user.jid)
