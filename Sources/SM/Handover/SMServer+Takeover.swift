@@ -90,6 +90,13 @@ extension SMServer {
         whenMapIsOld()
     }
 
+    /// A C2S that has presented under our map knows it, and has asked the right one: what it asked us before must not be
+    /// done when some later map makes the user ours.
+    private func forgetRequests(of instance: String, under epoch: UInt64) {
+        guard instance.isEdge, epoch == map.epoch, !gated.isEmpty else { return }
+        gated.removeAll { $0.instance == instance }
+    }
+
     func tellMap(to instance: String) {
         guard map.epoch > 0, areInstancesKnown else { return }
         link.send(SessionMessage(.handover(.map(map))), to: instance)
@@ -109,6 +116,7 @@ extension SMServer {
         switch handover {
         case .map: break
         case .presented(let epoch), .released(let epoch):
+            forgetRequests(of: instance, under: epoch)
             for arrival in arrivals.values where arrival.instance == instance { arrival.isComplete = true }
             takeover?.said(instance, epoch: epoch)
             installArrivals()
