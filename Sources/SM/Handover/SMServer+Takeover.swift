@@ -121,7 +121,10 @@ extension SMServer {
             takeover?.said(instance, epoch: epoch)
             installArrivals()
         case .passport(let passport): arrived(passport, message, from: instance)
-        case .unacknowledged(let sent): arrivals[message.session]?.unacknowledged.append(sent)
+        case .unacknowledged(let sent):
+            if let arrival = arrivals[message.session], arrival.instance == instance {
+                arrival.unacknowledged.append(sent)
+            }
         case .forwarded(let stanza): received(stanza, from: instance)
         case .settled(let tokens): forwardedSettled(tokens, by: instance)
         case .failed(let token, let stanza): forwardedFailed(token, stanza, by: instance)
@@ -133,9 +136,9 @@ extension SMServer {
     // MARK: - Arrivals
 
     /// True: the session is arriving, and what is said of it waits.
-    func holds(_ message: SessionMessage) -> Bool {
+    func holds(_ message: SessionMessage, from instance: String) -> Bool {
         if let arrival = arrivals[message.session] {
-            arrival.held.append(message.content)
+            if arrival.instance == instance { arrival.held.append(message.content) }
             return true
         }
         guard let session = sessions[message.session], isHeld(session.user.jid) else { return false }
@@ -145,15 +148,23 @@ extension SMServer {
 
     private func arrived(_ passport: SessionMessage.Passport, _ message: SessionMessage, from instance: String) {
         guard owns(passport.jid.bare) else { return }
-        if let session = sessions[message.session], session.attach > message.attach {
-            // It was resumed elsewhere meanwhile.
-            let end = SessionMessage.End(condition: .conflict, text: "the session was resumed elsewhere")
-            link.send(SessionMessage(session: message.session, attach: message.attach, .end(end)), to: instance)
-            return
+        let former = arrivals[message.session]
+        if let known = former?.attach ?? sessions[message.session]?.attach {
+            guard known <= message.attach else {
+                return endResumed(message.session, attach: message.attach, at: instance)
+            }
+            // A C2S knows what has become of its connection; another SM only what it heard of it last.
+            if instance.isOwner, known == message.attach, former?.instance.isOwner != true { return }
         }
         let arrival = Arrival(message, passport, from: instance)
         arrivals[message.session] = arrival
         load(arrival)
+    }
+
+    /// The connection is none of the session's any more: it was resumed on another one.
+    private func endResumed(_ name: String, attach: UInt64, at instance: String) {
+        let end = SessionMessage.End(condition: .conflict, text: "the session was resumed elsewhere")
+        link.send(SessionMessage(session: name, attach: attach, .end(end)), to: instance)
     }
 
     private func load(_ arrival: Arrival) {
@@ -194,6 +205,10 @@ extension SMServer {
         let session: Session
         if let known = sessions[arrival.name], known.isRecalled { dismissRecalled(known) }
         if let known = sessions[arrival.name] {
+            // A resumption does not wait for the passport of the connection that it follows.
+            guard known.attach <= arrival.attach else {
+                return endResumed(arrival.name, attach: arrival.attach, at: arrival.instance)
+            }
             session = known
             reattach(session, arrival)
         } else {
