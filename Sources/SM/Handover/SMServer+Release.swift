@@ -96,6 +96,7 @@ extension SMServer {
         map = OwnershipMap(epoch: map.epoch, instances: [])
         takeover = nil
         heldWork.removeAll()
+        heldReaders.removeAll()
         arrivals.removeAll()
         forwarded.removeAll()
     }

@@ -280,9 +280,7 @@ extension SMServer {
         sessions[arrival.name] = session
         records?.changed(record(of: session))
         sessionsChanged()
-        hold(for: user.jid) { server in
-            if session.state == .attached, session.target.takesMessages { server.readSpool(into: session) }
-        }
+        if isHeld(user.jid) { heldReaders.append(session) } else { readFirst(into: session) }
         return session
     }
 
@@ -320,6 +318,11 @@ extension SMServer {
         if isHeld(user) { hold(work) } else { work(self) }
     }
 
+    /// A session that arrived gets what the spool has, before anything else for it.
+    private func readFirst(into session: Session) {
+        if session.state == .attached, session.target.takesMessages { readSpool(into: session) }
+    }
+
     private func hold(_ work: @escaping (SMServer) -> Void) {
         heldWork.append(work)
     }
@@ -332,6 +335,10 @@ extension SMServer {
             "users are taken over",
             metadata: ["epoch": "\(map.epoch)", "sessions": "\(sessions.count)", "waiting": "\(heldWork.count)"]
         )
+        // What is in the spool is older than what was held.
+        let readers = heldReaders
+        heldReaders.removeAll()
+        for session in readers { readFirst(into: session) }
         let work = heldWork
         heldWork.removeAll()
         for each in work { each(self) }
