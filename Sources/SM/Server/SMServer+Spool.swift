@@ -87,6 +87,7 @@ extension SMServer {
         completion: @escaping (Result<SpoolOutcome, any Error>) -> Void
     ) {
         user.spool.writes += 1
+        user.spool.mayHaveRows = true
         stores.spool.append(entry, quota: quota).assumeIsolated().whenComplete { result in
             user.spool.writes -= 1
             completion(result)
@@ -165,6 +166,9 @@ extension SMServer {
             }
             switch $0 {
             case .success(let rows): self.read(rows, into: session)
+            case .failure where user.spool.mayHaveRows:
+                // What comes now waits behind what is there.
+                self.readOnLater(into: session)
             case .failure:
                 self.finishReading(of: user)
                 self.retryReading(into: session)
@@ -222,7 +226,10 @@ extension SMServer {
 
     private func endOfSpool(_ session: Session) {
         let user = session.user
-        guard user.spool.isIncomplete else { return finishReading(of: user) }
+        guard user.spool.isIncomplete else {
+            user.spool.mayHaveRows = user.spool.writes > 0
+            return finishReading(of: user)
+        }
         user.spool.isIncomplete = false
         user.spool.position = 0
         readOn(into: session)
@@ -268,6 +275,16 @@ extension SMServer {
         user.spool.reading = .idle
         drain(user)
         users.noteIfIdle(user)
+    }
+
+    /// The database did not answer: it is asked again, and until then nothing overtakes the spool.
+    private func readOnLater(into session: Session) {
+        let user = session.user
+        let generation = user.spool.generation
+        eventLoop.assumeIsolated().scheduleTask(in: .seconds(1)) {
+            guard user.spool.generation == generation, !user.isMoved else { return }
+            self.readOn(into: session)
+        }
     }
 
     private func retryReading(into session: Session) {
