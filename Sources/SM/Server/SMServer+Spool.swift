@@ -47,7 +47,7 @@ extension SMServer {
     }
 
     /// The user is another SM's by now.
-    private func routeAgain(_ passage: Passage) {
+    func routeAgain(_ passage: Passage) {
         if passage.origin != nil { passage.abandon() } else { routeLocally(passage) }
     }
 
