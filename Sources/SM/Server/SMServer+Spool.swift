@@ -208,8 +208,12 @@ extension SMServer {
             deleteFromSpool([row.id], of: user)
             return true
         }
-        guard let delivery = user.known.delivery(of: row.stableID) else { return false }
-        return user.ledger.setRow(row.id, delivery)
+        guard let delivery = user.known.delivery(of: row.stableID), user.ledger.setRow(row.id, delivery) else {
+            return false
+        }
+        // It gets no second row, so whoever waits for that need not.
+        user.known.stored(row.stableID)
+        return true
     }
 
     private func outgoing(_ row: SpoolRow, for user: User) -> Outgoing? {
