@@ -142,7 +142,7 @@ extension SMServer {
             return true
         }
         guard let session = sessions[message.session], isHeld(session.user.jid) else { return false }
-        hold { $0.received(message, from: session.instance) }
+        hold { $0.received(message, from: instance) }
         return true
     }
 
