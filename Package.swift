@@ -167,6 +167,13 @@ let package = Package(
             ]
         ),
         tests(
+            "SimulationTests",
+            [
+                "C2S", "SM", "ComponentLink", "XMPPStream", "XMPPCore", "XML", "Storage", "TestSupport", "Config",
+                "Daemon", nioCore, nioEmbedded, logging, collections,
+            ]
+        ),
+        tests(
             "CtlTests",
             ["Ctl", "ComponentLink", "XMPPCore", "Config", "Daemon", "TestSupport", argumentParser]
         ),

@@ -111,8 +111,9 @@ extension C2SHub {
         }
         say(.handover(.passport(passport)))
         for sent in handler.machine.unacknowledged { say(.handover(.unacknowledged(sent))) }
-        sayUnsettled(of: handler)
+        // What follows counts from there.
         if let enable = handler.machine.pendingEnable { say(enable) }
+        sayUnsettled(of: handler)
         if let farewell = handler.farewell {
             say(farewell)
             handler.farewell = nil
@@ -170,7 +171,8 @@ extension C2SConnectionStateMachine {
             tls: tlsVersion,
             mechanism: mechanismName,
             management: management.isOn ? counters : nil,
-            received: management.received,
+            // What came after an <enable/> that nobody has answered comes again.
+            received: pendingEnable == nil ? management.received : management.base,
             state: keep.state
         )
     }

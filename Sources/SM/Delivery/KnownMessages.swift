@@ -46,6 +46,12 @@ struct KnownMessages {
         for passage in waiting.removeValue(forKey: id) ?? [] { passage.release() }
     }
 
+    /// The user is another SM's from now on: takes out those that wait.
+    mutating func takeWaiting() -> [Passage] {
+        defer { waiting = [:] }
+        return waiting.sorted { $0.key < $1.key }.flatMap(\.value)
+    }
+
     mutating func remember(_ id: String) {
         guard lately.insert(id).inserted else { return }
         order.append(id)

@@ -24,6 +24,8 @@ struct SpoolState {
     /// Messages that wait until the spool is read.
     var waiting: Deque<Passage> = []
     var waitingBytes = 0
+    /// Not since the last time that all of it was read: nothing was written to it that a session did not take.
+    var mayHaveRows = true
     /// Raised with each page: an answer for an older one is dropped.
     var generation: UInt64 = 0
     /// Rows that are acknowledged and not deleted yet.

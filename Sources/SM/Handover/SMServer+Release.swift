@@ -11,11 +11,19 @@ import XMPPCore
 extension SMServer {
     func release(under map: OwnershipMap) {
         let leaving = users.all.filter { map.owner(of: $0.jid) != link.instanceName }
-        for user in leaving { passOn(user, under: map) }
+        let waiting = leaving.flatMap { passOn($0, under: map) }
         users.stopLoading { map.owner(of: $0) != link.instanceName }
+        for passage in waiting {
+            sendOn(passage)
+            passage.release()
+        }
         let epoch = map.epoch
         releasesUnderWay += 1
-        write(lastWrites(of: leaving)).assumeIsolated().whenComplete { _ in
+        let writes = write(lastWrites(of: leaving)) { outgoing in
+            // Where the next map came before the write, the new owner has to take it.
+            if let passage = outgoing.passage { self.sendOn(passage) }
+        }
+        writes.assumeIsolated().whenComplete { _ in
             self.releasesUnderWay -= 1
             self.releasedEpoch = max(self.releasedEpoch, epoch)
             for instance in self.instances.keys { self.tellReleased(to: instance) }
@@ -29,9 +37,18 @@ extension SMServer {
         link.send(SessionMessage(.handover(.released(epoch: map.epoch))), to: instance)
     }
 
+    /// A stanza that is not settled here. Another SM sends it again by itself, and so does the C2S of a session that has
+    /// left with its user.
+    private func sendOn(_ passage: Passage) {
+        let comesAgain = passage.origin != nil || passage.session?.state == .ended
+        if comesAgain { passage.abandon() } else { routeLocally(passage) }
+        passage.leaveCustody()
+    }
+
     /// The user's sessions end here without a word: their C2S present them to the new owner. Those that nobody has are
-    /// presented by us.
-    func passOn(_ user: User, under map: OwnershipMap) {
+    /// presented by us. Gives the stanzas that waited for others to be settled.
+    @discardableResult
+    func passOn(_ user: User, under map: OwnershipMap) -> [Passage] {
         user.isMoved = true
         users.remove(user.jid)
         let owner = map.owner(of: user.jid)
@@ -46,6 +63,7 @@ extension SMServer {
             session.state = .ended
         }
         sessionsChanged()
+        return user.known.takeWaiting()
     }
 
     private func present(_ session: Session, to owner: String) {
@@ -97,6 +115,7 @@ extension SMServer {
         sessionsChanged()
         takeover = nil
         heldWork.removeAll()
+        heldReaders.removeAll()
         arrivals.removeAll()
         forwarded.removeAll()
     }

@@ -96,6 +96,13 @@ extension SMServer {
         gated.append(GatedMessage(message: message, instance: instance, epoch: epoch, since: now()))
     }
 
+    /// A C2S that has presented under our map knows it, and has asked the right one: what it asked us before must not be
+    /// done when some later map makes the user ours.
+    private func forgetRequests(of instance: String, under epoch: UInt64) {
+        guard instance.isEdge, epoch == map.epoch, !gated.isEmpty else { return }
+        gated.removeAll { $0.instance == instance }
+    }
+
     func tellMap(to instance: String) {
         guard map.epoch > 0, areInstancesKnown else { return }
         link.send(SessionMessage(.handover(.map(map))), to: instance)
@@ -115,11 +122,15 @@ extension SMServer {
         switch handover {
         case .map: break
         case .presented(let epoch), .released(let epoch):
+            forgetRequests(of: instance, under: epoch)
             for arrival in arrivals.values where arrival.instance == instance { arrival.isComplete = true }
             takeover?.said(instance, epoch: epoch)
             installArrivals()
         case .passport(let passport): arrived(passport, message, from: instance)
-        case .unacknowledged(let sent): arrivals[message.session]?.unacknowledged.append(sent)
+        case .unacknowledged(let sent):
+            if let arrival = arrivals[message.session], arrival.instance == instance {
+                arrival.unacknowledged.append(sent)
+            }
         case .forwarded(let stanza): received(stanza, from: instance)
         case .settled(let tokens): forwardedSettled(tokens, by: instance)
         case .failed(let token, let stanza): forwardedFailed(token, stanza, by: instance)
@@ -131,27 +142,35 @@ extension SMServer {
     // MARK: - Arrivals
 
     /// True: the session is arriving, and what is said of it waits.
-    func holds(_ message: SessionMessage) -> Bool {
+    func holds(_ message: SessionMessage, from instance: String) -> Bool {
         if let arrival = arrivals[message.session] {
-            arrival.held.append(message.content)
+            if arrival.instance == instance { arrival.held.append(message.content) }
             return true
         }
         guard let session = sessions[message.session], isHeld(session.user.jid) else { return false }
-        hold(.message(message)) { $0.received(message, from: session.instance) }
+        hold(.message(message)) { $0.received(message, from: instance) }
         return true
     }
 
     private func arrived(_ passport: SessionMessage.Passport, _ message: SessionMessage, from instance: String) {
         guard owns(passport.jid.bare) else { return }
-        if let session = sessions[message.session], session.attach > message.attach {
-            // It was resumed elsewhere meanwhile.
-            let end = SessionMessage.End(condition: .conflict, text: "the session was resumed elsewhere")
-            link.send(SessionMessage(session: message.session, attach: message.attach, .end(end)), to: instance)
-            return
+        let former = arrivals[message.session]
+        if let known = former?.attach ?? sessions[message.session]?.attach {
+            guard known <= message.attach else {
+                return endResumed(message.session, attach: message.attach, at: instance)
+            }
+            // A C2S knows what has become of its connection; another SM only what it heard of it last.
+            if instance.isOwner, known == message.attach, former?.instance.isOwner != true { return }
         }
         let arrival = Arrival(message, passport, from: instance, at: now())
         arrivals[message.session] = arrival
         load(arrival)
+    }
+
+    /// The connection is none of the session's any more: it was resumed on another one.
+    private func endResumed(_ name: String, attach: UInt64, at instance: String) {
+        let end = SessionMessage.End(condition: .conflict, text: "the session was resumed elsewhere")
+        link.send(SessionMessage(session: name, attach: attach, .end(end)), to: instance)
     }
 
     private func load(_ arrival: Arrival) {
@@ -192,6 +211,10 @@ extension SMServer {
         let session: Session
         if let known = sessions[arrival.name], known.isRecalled { dismissRecalled(known) }
         if let known = sessions[arrival.name] {
+            // A resumption does not wait for the passport of the connection that it follows.
+            guard known.attach <= arrival.attach else {
+                return endResumed(arrival.name, attach: arrival.attach, at: arrival.instance)
+            }
             session = known
             reattach(session, arrival)
         } else {
@@ -263,9 +286,7 @@ extension SMServer {
         sessions[arrival.name] = session
         records?.changed(record(of: session))
         sessionsChanged()
-        hold(for: user.jid) { server in
-            if session.state == .attached, session.target.takesMessages { server.readSpool(into: session) }
-        }
+        if isHeld(user.jid) { heldReaders.append(session) } else { readFirst(into: session) }
         return session
     }
 
@@ -303,6 +324,11 @@ extension SMServer {
         if isHeld(user) { hold(subject, work) } else { work(self) }
     }
 
+    /// A session that arrived gets what the spool has, before anything else for it.
+    private func readFirst(into session: Session) {
+        if session.state == .attached, session.target.takesMessages { readSpool(into: session) }
+    }
+
     private func hold(_ subject: HeldWork.Subject, _ work: @escaping (SMServer) -> Void) {
         heldWork.append(HeldWork(subject: subject, since: now(), run: work))
     }
@@ -315,6 +341,10 @@ extension SMServer {
             "users are taken over",
             metadata: ["epoch": "\(map.epoch)", "sessions": "\(sessions.count)", "waiting": "\(heldWork.count)"]
         )
+        // What is in the spool is older than what was held.
+        let readers = heldReaders
+        heldReaders.removeAll()
+        for session in readers { readFirst(into: session) }
         let work = heldWork
         heldWork.removeAll()
         for each in work { each.run(self) }

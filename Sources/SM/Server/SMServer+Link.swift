@@ -61,7 +61,7 @@ extension SMServer {
             if opening[message.session] == instance { opening[message.session] = nil }
             fallthrough
         default:
-            guard !holds(message) else { return }
+            guard !holds(message, from: instance) else { return }
             guard let session = sessions[message.session], session.attach == message.attach, session.isAttached,
                 session.instance == instance
             else { return receivedAstray(message, from: instance) }

@@ -3,6 +3,7 @@
 import ComponentLink
 import Daemon
 import Logging
+import Storage
 import XML
 import XMPPCore
 
@@ -109,6 +110,7 @@ extension SMServer {
             switch outcome {
             case .user(let user): self.toUser(passage, user)
             case .nonexistent: self.toNobody(passage)
+            case .failed(DatabaseError.fenced): self.routeAgain(passage)
             case .failed(let error):
                 switch error {
                 case is UserTable.Overloaded: self.replyError(to: passage, .overloaded)

@@ -55,9 +55,10 @@ extension SMServer {
         return writes
     }
 
-    /// Writes it; gives how many messages could not be written.
-    func write(_ writes: Deque<LastWrite>) -> EventLoopFuture<Int> {
+    /// Writes it; gives how many messages could not be written, each of which is told to `whenLost`.
+    func write(_ writes: Deque<LastWrite>, whenLost: @escaping (Outgoing) -> Void = { _ in }) -> EventLoopFuture<Int> {
         let batch = LastWrites(writes, stores.spool, queueLength: configuration.database.queueLength, eventLoop)
+        batch.whenLost = whenLost
         let logger = logger
         return batch.run().map { lost in
             if lost > 0 {
@@ -137,6 +138,7 @@ private final class LastWrites {
     private let eventLoop: any EventLoop
     private let promise: EventLoopPromise<Int>
     private var lost = 0
+    var whenLost: (Outgoing) -> Void = { _ in }
     private var triesLeft = LastWrites.tries
 
     init(_ writes: Deque<LastWrite>, _ spool: any SpoolStorage, queueLength: Int, _ eventLoop: any EventLoop) {
@@ -171,8 +173,10 @@ private final class LastWrites {
         for case (let write, .failure(let error)) in results {
             if case DatabaseError.overloaded = error, triesLeft > 0 {
                 refused.append(write)
-            } else if case .store = write {
-                lost += 1
+            } else if case .store(let outgoing, _) = write {
+                // What is in custody its sender has.
+                if outgoing.passage == nil { lost += 1 }
+                whenLost(outgoing)
             }
         }
         guard refused.count == results.count else {

@@ -65,6 +65,11 @@ extension SMServer {
         }
         append(SpoolEntry(outgoing, for: user.jid), for: user, quota: .max) { result in
             guard !user.isMoved else { return }
+            if case .success(.stored) = result {
+                // A row has it, no client: it is read from there, so it is not known as one that is done.
+                outgoing.passage?.leaveCustody()
+                return user.known.stored(outgoing.stableID)
+            }
             guard case .failure = result, !user.isRemoved else { return self.settle(outgoing, of: user) }
             user.spool.homeless.append(outgoing)
             self.homeless.insert(user.jid)
@@ -82,6 +87,7 @@ extension SMServer {
         completion: @escaping (Result<SpoolOutcome, any Error>) -> Void
     ) {
         user.spool.writes += 1
+        user.spool.mayHaveRows = true
         stores.spool.append(entry, quota: quota).assumeIsolated().whenComplete { result in
             user.spool.writes -= 1
             completion(result)
@@ -160,6 +166,9 @@ extension SMServer {
             }
             switch $0 {
             case .success(let rows): self.read(rows, into: session)
+            case .failure where user.spool.mayHaveRows:
+                // What comes now waits behind what is there.
+                self.readOnLater(into: session)
             case .failure:
                 self.finishReading(of: user)
                 self.retryReading(into: session)
@@ -199,8 +208,12 @@ extension SMServer {
             deleteFromSpool([row.id], of: user)
             return true
         }
-        guard let delivery = user.known.delivery(of: row.stableID) else { return false }
-        return user.ledger.setRow(row.id, delivery)
+        guard let delivery = user.known.delivery(of: row.stableID), user.ledger.setRow(row.id, delivery) else {
+            return false
+        }
+        // It gets no second row, so whoever waits for that need not.
+        user.known.stored(row.stableID)
+        return true
     }
 
     private func outgoing(_ row: SpoolRow, for user: User) -> Outgoing? {
@@ -217,7 +230,10 @@ extension SMServer {
 
     private func endOfSpool(_ session: Session) {
         let user = session.user
-        guard user.spool.isIncomplete else { return finishReading(of: user) }
+        guard user.spool.isIncomplete else {
+            user.spool.mayHaveRows = user.spool.writes > 0
+            return finishReading(of: user)
+        }
         user.spool.isIncomplete = false
         user.spool.position = 0
         readOn(into: session)
@@ -263,6 +279,16 @@ extension SMServer {
         user.spool.reading = .idle
         drain(user)
         users.noteIfIdle(user)
+    }
+
+    /// The database did not answer: it is asked again, and until then nothing overtakes the spool.
+    private func readOnLater(into session: Session) {
+        let user = session.user
+        let generation = user.spool.generation
+        eventLoop.assumeIsolated().scheduleTask(in: .seconds(1)) {
+            guard user.spool.generation == generation, !user.isMoved else { return }
+            self.readOn(into: session)
+        }
     }
 
     private func retryReading(into session: Session) {

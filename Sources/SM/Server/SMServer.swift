@@ -86,6 +86,8 @@ final class SMServer {
     var arrivals: [String: Arrival] = [:]
     /// What waits for the end of the takeover, in order.
     var heldWork: [HeldWork] = []
+    /// Sessions that arrived, which read the spool before that.
+    var heldReaders: [Session] = []
     /// The epoch of the newest map that another instance told and we do not have.
     var gates: [String: UInt64] = [:]
     /// What was said under maps that we do not have yet, in order.
