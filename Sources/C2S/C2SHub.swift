@@ -301,7 +301,10 @@ final class C2SHub {
             guard let handler = sessions[message.session] else { return reject(message, from: instance) }
             // Another one's session, or one that waits for its owner: that one learns from the passport what was sent.
             guard handler.owner == instance else { return }
-            if case .handover(.unknown) = message.content { return handler.owner = nil }
+            if case .handover(.unknown) = message.content {
+                handler.owner = nil
+                return
+            }
             guard message.attach == handler.machine.attach else { return }
             handler.received(message.content)
             if handler.machine.phase == .closed || handler.machine.phase == .closing { forget(handler) }

@@ -334,7 +334,9 @@ extension SMServer {
     }
 
     func endTakeoverIfHeard() {
-        guard let takeover, takeover.isHeard, arrivals.isEmpty, areInstancesKnown, releasesUnderWay == 0, recallsUnderWay == 0 else { return }
+        guard let takeover, takeover.isHeard, arrivals.isEmpty, areInstancesKnown, releasesUnderWay == 0,
+            recallsUnderWay == 0
+        else { return }
         guard takeover.isRecalled else { return recallSessions() }
         self.takeover = nil
         logger.info(
