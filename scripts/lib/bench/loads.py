@@ -49,6 +49,10 @@ LOADS = {
     load.name: load
     for load in (
         chat("chat", "chat, 100 pairs, 100-byte bodies, window 10", "--window", "10", "--seconds", "10"),
+        chat(
+            "chat-counted", "the same with XEP-0198: each message is acknowledged when it is safe",
+            "--window", "10", "--seconds", "10", "--stream-management",
+        ),
         chat("rate-1000", "chat, open loop, 1,000 messages/s", "--rate", "1000", "--seconds", "15"),
         chat("rate-5000", "chat, open loop, 5,000 messages/s", "--rate", "5000", "--seconds", "15"),
         flat(100),
@@ -69,5 +73,5 @@ LOADS = {
     )
 }
 # What is not run unless it is asked for.
-OPTIONAL = {"flat-100", "flat-10000", "idle-10000"}
+OPTIONAL = {"chat-counted", "flat-100", "flat-10000", "idle-10000"}
 QUICK = chat("chat", "chat, 100 pairs, 100-byte bodies, window 10", "--window", "10", "--seconds", "8")

@@ -100,6 +100,7 @@ def flat() -> list[Measure]:
 # By load, in the order of the table.
 MEASURES = {
     "chat": [rate("messages", 1.8), cpu("message", False, 1 / 3), latency("p50"), latency("p99")],
+    "chat-counted": [rate("messages"), cpu("message", False), latency("p50"), latency("p99")],
     "rate-1000": [latency("p50", Goal(beyond=0.15)), latency("p99", Goal(ratio=1)), cpu("message", False)],
     "rate-5000": [latency("p50", Goal(ratio=1)), latency("p99", Goal(ratio=1)), cpu("message", False, 1)],
     "flat-100": flat(),
