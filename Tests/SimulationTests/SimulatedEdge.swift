@@ -36,6 +36,15 @@ final class SimulatedEdge: SimulatedProcess {
         )
         super.init(link, loop, world)
         link.owner = self
+        scheduleAsking()
+    }
+
+    /// As `C2SRuntime` does.
+    private func scheduleAsking() {
+        loop.assumeIsolated().scheduleTask(in: .seconds(1)) { [weak self] in
+            self?.hub.askForOwners()
+            self?.scheduleAsking()
+        }
     }
 
     private static let hubConfiguration = C2SConfiguration(configuration)

@@ -8,7 +8,7 @@ import Testing
 /// (`docs/reliability.md`).
 @Suite struct SimulationTests {
     /// How many schedules are tried, from which seed on; `JACKDAW_SCHEDULES` and `JACKDAW_SEED` ask for others.
-    private static let schedules = number("JACKDAW_SCHEDULES") ?? 1_000
+    private static let schedules = number("JACKDAW_SCHEDULES") ?? 300
     private static let firstSeed = number("JACKDAW_SEED") ?? 0
 
     /// So many schedules may fail before it gives up; the first one is traced.
