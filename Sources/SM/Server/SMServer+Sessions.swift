@@ -6,6 +6,7 @@ import Daemon
 import Logging
 import NIOCore
 import SASL
+import Storage
 import XMPPCore
 
 /// The life of a session: opened, enabled, broken, resumed, ended.
@@ -37,7 +38,7 @@ extension SMServer {
             case .user(let user): self.bind(open, name: name, user: user, at: instance)
             case .nonexistent: self.refuse(name, .notAuthorized, at: instance)
             // Its C2S asks the new owner by itself.
-            case .failed(is UserTable.Moved): break
+            case .failed(is UserTable.Moved), .failed(DatabaseError.fenced): break
             case .failed: self.refuse(name, .databaseAway, at: instance)
             }
         }
