@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Those who are compared: each is started, broken and looked at in the same words.
 
-Ours is a suite of its own, driven by the operator's scripts, so what is killed is started again by its supervisor.
-jabberd2 has no supervisor that does so; what is started again there, we start. Both use PostgreSQL, each a private one.
+Ours is a suite of its own, driven by the operator's scripts, so what is killed is started again by its supervisor. What
+is killed of jabberd2 is started again at once, as systemd does it in Debian (its own supervisor would end the rest). Both
+use PostgreSQL, each a private one.
 """
 
 import contextlib
@@ -88,8 +89,8 @@ class Contender:
     def add_sm(self) -> None:
         raise NotImplementedError
 
-    def start_router_again(self) -> None:
-        """After its end, where no supervisor does so."""
+    def start_again(self, name: str) -> None:
+        """After its end, where its supervisor does not."""
 
     def sessions_of(self, sm: str) -> int:
         """How many sessions an SM has."""
@@ -295,10 +296,12 @@ class Jabberd2Contender(Contender):
         text = (self.server.directory / f"{sm}.txt").read_text(errors="replace")
         return text.count("session started:") - text.count("session ended:")
 
-    def start_router_again(self) -> None:
-        """At once, as systemd would: its components try for 3 s."""
-        until(lambda: not is_taken(self.host, self.router_port), "the router's port is free", seconds=10)
-        self.server.launch_router()
+    def start_again(self, name: str) -> None:
+        if name == "router":
+            until(lambda: not is_taken(self.host, self.router_port), "the router's port is free", seconds=10)
+            self.server.launch_router()
+        else:
+            self.server.launch_one("sm", name)
 
     def kill(self, name: str) -> None:
         process = self.server.instance(name)

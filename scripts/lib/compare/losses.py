@@ -17,10 +17,10 @@ LONGEST_SILENCE = 60.0
 
 
 def sm_killed(contender: Contender, scale: Scale) -> Outcome:
-    """two SMs, `kill -9` of one of them under load"""
+    """two SMs, `kill -9` of one of them under load, which is started again"""
     with running(contender, scale.people, sms=2):
         details = asyncio.run(kill_one(contender, scale))
-    done = f"two SMs, {scale.people} users, {scale.rate:.0f} messages/s, `kill -9` of one SM"
+    done = f"two SMs, {scale.people} users, {scale.rate:.0f} messages/s, `kill -9` of one SM, which is started again"
     figure = (
         f"it had {details['sessions']} of the sessions; {details['disconnected']} connections lost, {details['dead']} of "
         f"{details['readers']} readers on a connection that nobody serves; of {details['sent']} messages {details['accepted']} accepted, {details['lost']} of these lost; "
@@ -40,6 +40,7 @@ async def kill_one(contender: Contender, scale: Scale) -> dict:
         sessions = await asyncio.to_thread(contender.sessions_of, "sm-2")
         at = time.monotonic()
         await asyncio.to_thread(contender.kill, "sm-2")
+        await asyncio.to_thread(contender.start_again, "sm-2")
         await writing
         await crowd.settle(PATIENCE)
         disconnected = crowd.disconnects(at)
@@ -124,7 +125,7 @@ async def kill_router(contender: Contender, scale: Scale) -> dict:
         await asyncio.sleep(scale.before)
         at = time.monotonic()
         await asyncio.to_thread(contender.kill, router)
-        await asyncio.to_thread(contender.start_router_again)
+        await asyncio.to_thread(contender.start_again, router)
         silence = await silence_after(crowd, at)
         if silence:
             await asyncio.sleep(scale.after)
