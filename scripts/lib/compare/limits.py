@@ -14,8 +14,8 @@ from xmpp_client import Ended
 LIMIT = 10
 # Connections from one address, so that no limit for one address hides the one of time.
 PER_ADDRESS = 20
-# What is still there then is not dropped; and how late a timer of 30 s may be seen.
-LONGEST_IDLE, DEMANDED_IDLE = 36.0, 30.5
+# What is still there then is not dropped; and when the end of 30 s must have been seen, on a busy machine too.
+LONGEST_IDLE, DEMANDED_IDLE = 36.0, 31.0
 LOGINS = 10
 
 
@@ -28,7 +28,7 @@ def limits(contender: Contender, scale: Scale) -> Outcome:
         f"limit of {LIMIT} stanzas/s: {scale.pings} pings at once; {scale.sockets:,} idle connections without login, "
         f"{LOGINS} users log in meanwhile"
     )
-    dropped = f"all dropped after {flood['seconds']:.0f} s at most" if flood["left"] == 0 else (
+    dropped = f"all dropped after {flood['seconds']:.1f} s at most" if flood["left"] == 0 else (
         f"{flood['left']:,} still there after {flood['seconds']:.0f} s")
     figure = (
         f"{pings['answered']} pings answered in {pings['seconds']:.2f} s{', then ' + pings['ended'] if pings['ended'] else ''}; "
