@@ -32,13 +32,26 @@ extension SMServer {
         self.map = map
         remembersUntil = now() + Self.memory
         // Those who go on to another SM at once are presented to that one.
-        arrivals = arrivals.filter { owns($0.value.passport.jid.bare) }
         beginTakeover(from: before)
+        sendArrivalsOn()
         release(under: map)
         forwarded.mapChanged(to: map)
         sendForwarded()
         receiveGated()
         endTakeoverIfHeard()
+    }
+
+    /// Sessions that were arriving and are another SM's by now: a C2S presents those of its connections by itself, but of
+    /// one whose connection is broken nobody else knows.
+    private func sendArrivalsOn() {
+        for arrival in arrivals.values where !owns(arrival.passport.jid.bare) {
+            arrivals[arrival.name] = nil
+            guard arrival.instance.isOwner, let owner = map.owner(of: arrival.passport.jid.bare) else { continue }
+            let sent = arrival.unacknowledged.map { SessionMessage.Content.handover(.unacknowledged($0)) }
+            for content in [.handover(.passport(arrival.passport))] + sent + arrival.held {
+                link.send(SessionMessage(session: arrival.name, attach: arrival.attach, content), to: owner)
+            }
+        }
     }
 
     /// Asks all that are there for what is ours.

@@ -28,8 +28,12 @@ def violations(results: list[dict], judges_time: bool = True) -> list[str]:
     lines = []
     for result in of_type(results, "round"):
         numbers = ", ".join(str(number) for number in result["faults"])
-        lines += [f"after fault {numbers}: {number} {name}" for name, number in sorted(result["violations"].items())]
-        lines += [f"  {json.dumps(example, sort_keys=True)}" for example in result["report"]["samples"] + result["dropped"]]
+        lines += [
+            f"after fault {numbers}: {number} {name}" for name, number in sorted(result["violations"].items())
+            if judges_time or name != "failedResumption"
+        ]
+        if lines:
+            lines += [f"  {json.dumps(example, sort_keys=True)}" for example in result["report"]["samples"] + result["dropped"]]
     totals = total(results)
     if totals["errors"] > totals["sent"] * MOST_ERRORS:
         lines.append(f"{totals['errors']} errors of {totals['sent']} messages are more than {MOST_ERRORS * 100:g} %")
