@@ -86,6 +86,9 @@ final class Passage {
     /// Whether its sender learns when it is settled (XEP-0198): only then it is worth to wait for that.
     var isCounted: Bool { session?.outbox.isCounting ?? isCountedAtOrigin }
 
+    /// Whether it may be sent once more, under the same stable id: by the C2S of a sender that counts, or another SM.
+    var isRepeatable: Bool { origin != nil || isCounted }
+
     /// A message is settled when a client has acknowledged it or a row holds it, whichever comes first.
     func enterCustody() {
         guard !isInCustody else { return }

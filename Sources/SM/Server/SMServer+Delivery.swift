@@ -23,7 +23,7 @@ extension SMServer {
 
     func deliverMessage(_ passage: Passage, to user: User) {
         let type = MessageType(attribute: passage.stanza.type)
-        if type.isKept, !user.known.isEmpty, isKnown(passage, to: user) { return }
+        if type.isKept, passage.isRepeatable, !user.known.isEmpty, isKnown(passage, to: user) { return }
         // Behind what is in the spool, unless it may not go there.
         let isSpooled = type.isKept && user.spool.reading != .idle && isStored(passage)
         if isSpooled, case .reading = user.spool.reading { return wait(passage, for: user) }
@@ -39,7 +39,8 @@ extension SMServer {
                 stanza: passage.stanza,
                 received: passage.received,
                 stableID: passage.stableID,
-                passage: type.isKept && passage.isCounted ? passage : nil
+                passage: type.isKept && passage.isCounted ? passage : nil,
+                isRepeatable: passage.isRepeatable
             )
             // Only full outboxes, whose sessions are ended by now: the rules decide again without them.
             if !put(outgoing, type, into: resources, of: user) { deliverMessage(passage, to: user) }
@@ -120,7 +121,7 @@ extension SMServer {
         }
         if let delivery {
             user.ledger.discard(delivery)
-            if isTaken, mayComeAgain { user.known.hold(outgoing.stableID, delivery) }
+            if isTaken, outgoing.isRepeatable, mayComeAgain { user.known.hold(outgoing.stableID, delivery) }
             if isTaken, row == nil, outgoing.passage != nil { takeIntoCustody(outgoing, delivery, of: user) }
         }
         for session in full { endOverflowing(session) }
@@ -265,7 +266,7 @@ extension SMServer {
     /// A client has the message: its sender may know. Gives the row to delete.
     private func acknowledged(_ outgoing: Outgoing, _ delivery: DeliveryID, of user: User) -> Int64? {
         outgoing.passage?.leaveCustody()
-        user.known.acknowledged(outgoing.stableID, isRemembered: mayComeAgain)
+        user.known.acknowledged(outgoing.stableID, isRemembered: outgoing.isRepeatable && mayComeAgain)
         return user.ledger.acknowledged(delivery)
     }
 

@@ -14,8 +14,11 @@ final class Outgoing {
     let stableID: String
     /// What is settled when a client has the message or a row; nil: its sender does not learn of it, or has by now.
     let passage: Passage?
+    /// Whether it may come once more (`Passage.isRepeatable`); a row may, whoever sent it.
+    let isRepeatable: Bool
 
-    init(stanza: Stanza, received: Int64, stableID: String, passage: Passage? = nil) {
+    init(stanza: Stanza, received: Int64, stableID: String, passage: Passage? = nil, isRepeatable: Bool = true) {
+        self.isRepeatable = isRepeatable
         self.stanza = stanza
         self.received = received
         self.stableID = stableID
@@ -24,7 +27,13 @@ final class Outgoing {
 
     /// The same message as another stanza.
     func with(_ stanza: Stanza) -> Outgoing {
-        Outgoing(stanza: stanza, received: received, stableID: stableID, passage: passage)
+        Outgoing(
+            stanza: stanza,
+            received: received,
+            stableID: stableID,
+            passage: passage,
+            isRepeatable: isRepeatable
+        )
     }
 }
 
