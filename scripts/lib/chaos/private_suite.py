@@ -30,7 +30,7 @@ LOOPBACK = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 # The generator is one machine with all accounts: what is counted by address is lifted. A process that is killed over
 # and over is not to wait ever longer for its start.
-CONFIGURATION = """\
+BEGINNING = """\
 domains:
   - name: {domain}
 paths:
@@ -49,6 +49,8 @@ c2s:
       tls: starttls
   limits:
     connections_per_address: 50000
+"""
+CONFIGURATION = BEGINNING + """\
     unauthenticated_connections: 4000
     unauthenticated_per_address: 4000
     stanzas_per_second: 1000

@@ -17,32 +17,14 @@ import tempfile
 
 import private_suite
 from postgresql import PostgreSQL
-from private_suite import PrivateSuite, wait_until_ready
+from private_suite import BEGINNING, PrivateSuite, wait_until_ready
 from processes import Process, Refusal, complete, copy, family, identity, is_taken, run_as, signals, until
 from servers import DOMAIN, PORT, Certificates, Jabberd2
 
 # Names of external components: one that tries what it may not, one that is there, and one for odd input.
 COMPONENTS = ("alpha", "beta", "gamma")
 # What is as it is shipped, but for what a generator on one machine and with new accounts needs.
-CONFIGURATION = """\
-domains:
-  - name: {domain}
-paths:
-  run: {run}
-sasl:
-  iterations: 4096
-registration:
-  enabled: true
-  per_address: 100000
-  total: 1000000
-router:
-  listen: {address}:{router}
-c2s:
-  listeners:
-    - address: {address}:{clients}
-      tls: starttls
-  limits:
-    connections_per_address: 50000
+CONFIGURATION = BEGINNING + """\
     stanzas_per_second: {stanzas_per_second}
 components:
 {components}
