@@ -46,9 +46,11 @@ let package = Package(
         .executable(name: "jackdaw-router", targets: ["Router"]),
         .executable(name: "jackdaw-c2s", targets: ["C2S"]),
         .executable(name: "jackdaw-sm", targets: ["SM"]),
+        .executable(name: "jackdaw-s2s", targets: ["S2S"]),
         .executable(name: "jackdawctl", targets: ["Ctl"]),
         .executable(name: "jackdaw-load", targets: ["Load"]),
         .executable(name: "jackdaw-instructions", targets: ["Instructions"]),
+        .executable(name: "jackdaw-stream-fuzzer", targets: ["StreamFuzzer"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -64,10 +66,12 @@ let package = Package(
         .systemLibrary(name: "CPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
         .systemLibrary(name: "CUnistring", providers: [.apt(["libunistring-dev"])]),
+        .systemLibrary(name: "CUnbound", providers: [.apt(["libunbound-dev"])]),
 
         // L1: bytes.
         library("XML", ["CExpat", nioCore, collections]),
         library("TLS", ["COpenSSL", nioCore]),
+        library("DNS", ["CUnbound", nioCore]),
 
         // L2: the vocabulary of XMPP, credentials, configuration, rows.
         library("XMPPCore", ["XML", "CUnistring", nioCore]),
@@ -106,8 +110,16 @@ let package = Package(
         executable(
             "SM",
             [
-                "XML", "XMPPCore", "SASL", "Storage", "ComponentLink", "Config", "Daemon", nioCore, nioPosix, logging,
-                lifecycle, collections, orderedCollections,
+                "XML", "XMPPCore", "XMPPStream", "SASL", "Storage", "ComponentLink", "Config", "Daemon", nioCore,
+                nioPosix,
+                logging, lifecycle, collections, orderedCollections,
+            ]
+        ),
+        executable(
+            "S2S",
+            [
+                "XML", "XMPPCore", "XMPPStream", "SASL", "TLS", "DNS", "ComponentLink", "Config", "Daemon", nioCore,
+                nioPosix, logging, lifecycle, collections,
             ]
         ),
         executable(
@@ -132,8 +144,29 @@ let package = Package(
             path: "Tests/TestSupport",
             swiftSettings: house
         ),
-        tests("XMLTests", ["XML", "TestSupport", nioCore]),
-        tests("TLSTests", ["TLS", nioCore, nioPosix, nioEmbedded]),
+        .target(
+            name: "XMLTestSupport",
+            dependencies: ["XML", nioCore],
+            path: "Tests/XMLTestSupport",
+            swiftSettings: house
+        ),
+        // What scripts/fuzz builds with libFuzzer; as it is here, it reads inputs from files.
+        .executableTarget(
+            name: "StreamFuzzer",
+            dependencies: ["XMLTestSupport"],
+            path: "Tests/StreamFuzzer",
+            swiftSettings: house
+        ),
+        tests("XMLTests", ["XML", "XMLTestSupport", "TestSupport", nioCore]),
+        tests("TLSTests", ["TLS", "TestSupport", nioCore, nioPosix, nioEmbedded]),
+        tests("DNSTests", ["DNS", "TestSupport", nioCore, nioPosix]),
+        tests(
+            "S2STests",
+            [
+                "S2S", "DNS", "ComponentLink", "XMPPStream", "XMPPCore", "XML", "SASL", "TLS", "Config", "TestSupport",
+                "Daemon", nioCore, nioPosix, nioEmbedded, logging,
+            ]
+        ),
         tests("XMPPCoreTests", ["XMPPCore", "XML", nioCore]),
         tests("SASLTests", ["SASL", "XMPPCore", nioCore]),
         tests("ConfigTests", ["Config"]),

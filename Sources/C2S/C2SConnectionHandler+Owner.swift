@@ -13,7 +13,7 @@ extension C2SConnectionHandler {
         owner == nil && machine.phase == .session && !machine.management.isCounting
     }
 
-    /// Whether a session lives here, or did until it broke without an owner to tell.
+    /// Whether a session lives here, or did until its connection broke and its owner has still to take that.
     var hasSession: Bool { machine.phase == .session || farewell != nil }
 
     /// Whether it has a session, or has asked for something.

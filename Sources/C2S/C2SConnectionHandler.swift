@@ -35,8 +35,11 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
         }
     }
     private(set) var ownerBytes: [UInt8] = []
-    /// What the next owner is told, since the connection is gone.
+    /// What the owner is told, since the connection is gone; nil again when that one has taken it.
     var farewell: SessionMessage.Content?
+    /// Whether the hub keeps it among its ghosts, and when the owner was told last.
+    var isGhost = false
+    var farewellSaid = NIODeadline.uptimeNanoseconds(0)
     /// The way to the session's owner, once a stanza took it.
     var route: SessionRoute?
 

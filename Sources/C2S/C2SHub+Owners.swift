@@ -14,8 +14,10 @@ import XMPPStream
 /// management is off. The owner that the map names asks by sending the map; it gets a passport for each of its sessions,
 /// with all that is unsettled, and then the word that this is all.
 extension C2SHub {
-    /// Sessions whose connection is gone and whose owner could not be told; past it the oldest is forgotten.
+    /// Sessions whose connection is gone and whose owner has not taken that; past it the oldest is forgotten.
     private static let ghostsLimit = 20_000
+    /// An owner that has not taken a farewell is told again.
+    private static let farewellPatience = TimeAmount.seconds(2)
     /// What was held for longer than this, and was told to no owner, is refused.
     private static let longestHold = TimeAmount.seconds(60)
 
@@ -40,7 +42,7 @@ extension C2SHub {
         for handler in orphans { handler.owner = nil }
     }
 
-    private var handlers: [C2SConnectionHandler] { Array(ghosts) + Array(connections.values) }
+    private var handlers: [C2SConnectionHandler] { Array(ghosts) + connections.values.filter { !$0.isGhost } }
 
     /// Asks the owners of sessions that nobody has asked for, though the owner is there; called every second.
     func askForOwners() {
@@ -50,6 +52,7 @@ extension C2SHub {
             guard let owner, presentations[owner] == nil, asked.insert(owner).inserted else { continue }
             send(SessionMessage(.handover(.wanted)), to: owner)
         }
+        for ghost in ghosts where eventLoop.now - ghost.farewellSaid >= Self.farewellPatience { sayFarewell(of: ghost) }
     }
 
     // MARK: - The map
@@ -62,17 +65,34 @@ extension C2SHub {
         if isNew {
             for handler in handlers {
                 guard let owner = handler.owner, let user = handler.machine.user else { continue }
-                if map.owner(of: user) != owner { handler.owner = nil }
+                // One that was evicted and has come back has forgotten its sessions. A living one it hears of; of a ghost
+                // it would only hear when its client asks for it.
+                if map.owner(of: user) != owner || handler.isGhost { handler.owner = nil }
             }
         }
+        owners.asked(instance)
         guard map.contains(instance) else { return }
         var due: Deque<C2SConnectionHandler> = []
+        var requests: [C2SConnectionHandler] = []
         for handler in handlers where handler.owner == nil {
             let owner = handler.machine.user.map(map.owner) ?? owners.anyone(serving: handler.machine.domain)
-            if owner == instance, handler.wantsOwner { due.append(handler) }
+            guard owner == instance, handler.wantsOwner else { continue }
+            if handler.hasSession { due.append(handler) } else { requests.append(handler) }
         }
+        due += requests
         presentations[instance] = Presentation(epoch: map.epoch, handlers: due)
         present(to: instance)
+    }
+
+    /// The owner of a connection's user, for what it asks; nil where that one has still to be presented its sessions here,
+    /// of which the request may want one: it follows them.
+    func ownerToAsk(for handler: C2SConnectionHandler) -> String? {
+        guard let owner = handler.machine.user.flatMap(owners.owner), owners.hasAsked(owner) else { return nil }
+        guard presentations[owner] == nil else {
+            presentations[owner]?.handlers.append(handler)
+            return nil
+        }
+        return owner
     }
 
     /// Presents one session after the other, as far as the link takes it.
@@ -114,13 +134,7 @@ extension C2SHub {
         // What follows counts from there.
         if let enable = handler.machine.pendingEnable { say(enable) }
         sayUnsettled(of: handler)
-        if let farewell = handler.farewell {
-            say(farewell)
-            handler.farewell = nil
-            forgetGhost(handler)
-        } else {
-            handler.process()
-        }
+        if handler.farewell != nil { sayFarewell(of: handler) } else { handler.process() }
     }
 
     private func sayUnsettled(of handler: C2SConnectionHandler) {
@@ -134,16 +148,34 @@ extension C2SHub {
         handler.machine.keep.allSaid()
     }
 
-    // MARK: - Sessions without connection and owner
+    // MARK: - Sessions without connection
 
-    /// The connection is gone while nobody can be told.
+    /// The connection is gone. Its session is kept, as all others are, until the owner has taken that: who becomes the owner
+    /// before must have it presented, or the client could not resume it.
     func keepGhost(_ handler: C2SConnectionHandler) {
+        guard !handler.isGhost, sessions[handler.machine.sessionName] == nil else { return }
+        handler.isGhost = true
         ghosts.append(handler)
         sessions[handler.machine.sessionName] = handler
         if ghosts.count > Self.ghostsLimit, let oldest = ghosts.first { forgetGhost(oldest) }
     }
 
-    private func forgetGhost(_ handler: C2SConnectionHandler) {
+    private func sayFarewell(of handler: C2SConnectionHandler) {
+        guard let farewell = handler.farewell, let owner = handler.owner else { return }
+        handler.farewellSaid = eventLoop.now
+        let name = handler.machine.sessionName
+        send(SessionMessage(session: name, attach: handler.machine.attach, farewell), to: owner)
+    }
+
+    /// The owner knows that the connection is gone.
+    func farewellTaken(of handler: C2SConnectionHandler) {
+        handler.farewell = nil
+        forgetGhost(handler)
+    }
+
+    func forgetGhost(_ handler: C2SConnectionHandler) {
+        guard handler.isGhost else { return }
+        handler.isGhost = false
         if ghosts.first === handler {
             ghosts.removeFirst()
         } else {

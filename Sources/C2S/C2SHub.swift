@@ -67,7 +67,7 @@ final class C2SHub {
     var whenMapChanged: () -> Void = {}
     var presentations: [String: Presentation] = [:]
     var isPresentationScheduled = false
-    /// Sessions whose connection is gone and whose owner could not be told, the first that went first.
+    /// Sessions whose connection is gone, until the owner has taken that; the first that went first.
     var ghosts: Deque<C2SConnectionHandler> = []
 
     private var unflushed: [C2SConnectionHandler] = []
@@ -169,8 +169,10 @@ final class C2SHub {
     /// Takes the connection out of the tables of sessions.
     private func forget(_ handler: C2SConnectionHandler) {
         let name = handler.machine.sessionName
-        if sessions[name] === handler { sessions[name] = nil }
-        if handler.farewell != nil { keepGhost(handler) }
+        if !handler.isGhost {
+            if sessions[name] === handler { sessions[name] = nil }
+            if handler.farewell != nil { keepGhost(handler) }
+        }
         if handler.isSessionCounted {
             handler.isSessionCounted = false
             sessionCount -= 1
@@ -191,6 +193,9 @@ final class C2SHub {
         let name = handler.machine.sessionName
         let previous = sessions.updateValue(handler, forKey: name)
         if let previous, previous !== handler {
+            // What it still had to tell is over with that.
+            previous.farewell = nil
+            forgetGhost(previous)
             previous.received(.end(SessionMessage.End(condition: .conflict, text: "the session was resumed elsewhere")))
         }
     }
@@ -262,14 +267,17 @@ final class C2SHub {
         switch message.content {
         case .open, .resume:
             sessions[message.session] = handler
-            handler.owner = handler.machine.user.flatMap(owners.owner)
+            handler.owner = ownerToAsk(for: handler)
         case .register(let register):
             registrations[register.request] = handler
             handler.owner = owners.anyone(serving: handler.machine.domain)
             message = SessionMessage(message.content)
         case .detached, .close:
-            // Whoever becomes the owner is told then.
-            if handler.owner == nil, handler.machine.hasSession { handler.farewell = message.content }
+            // The owner may be dead, or no owner any more: until it has taken this, whoever becomes it is told.
+            if handler.machine.hasSession {
+                handler.farewell = message.content
+                handler.farewellSaid = eventLoop.now
+            }
         default: break
         }
         guard let owner = handler.owner else { return }
@@ -306,6 +314,11 @@ final class C2SHub {
                 return
             }
             guard message.attach == handler.machine.attach else { return }
+            switch message.content {
+            case .handover(.taken): return farewellTaken(of: handler)
+            case .end where handler.isGhost: return farewellTaken(of: handler)
+            default: break
+            }
             handler.received(message.content)
             if handler.machine.phase == .closed || handler.machine.phase == .closing { forget(handler) }
         }

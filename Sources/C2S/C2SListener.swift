@@ -1,53 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Config
-import Daemon
-import Glibc
+import Logging
 import NIOCore
 import NIOPosix
 import XMPPCore
 import XMPPStream
 
-/// Opens a port for clients.
+/// What connects to a port for clients (`DaemonContext.listen`).
 enum C2SListener {
-    /// Binds with `SO_REUSEPORT`, so that several processes share the port; `[::]` takes IPv4 as well, and stands for
-    /// IPv4 alone where the host has no IPv6.
-    static func bind(
-        _ listener: JackdawConfiguration.Listener,
-        runtime: NIOLoopBound<C2SRuntime>,
-        context: DaemonContext
-    ) async throws -> any Channel {
-        let mode: ListenerMode = listener.tls == .direct ? .direct : .startTLS
-        let address = listener.address
-        let isAny = address.host == "::"
-        do {
-            var bootstrap = bootstrap(mode, runtime, context)
-            if address.host.contains(":") {
-                let isV6Only = ChannelOptions.Types.SocketOption(level: .ipv6, name: .ipv6_v6only)
-                bootstrap = bootstrap.serverChannelOption(isV6Only, value: isAny ? 0 : 1)
-            }
-            return try await bootstrap.bind(host: address.host, port: address.port).get()
-        } catch let error as IOError where isAny && error.errnoCode != EADDRINUSE {
-            return try await bootstrap(mode, runtime, context).bind(host: "0.0.0.0", port: address.port).get()
-        }
-    }
-
     /// How much is read at once: a channel keeps its last buffer, so an idle client has a small one, and it grows while
     /// there is more to read; that of a stranger not far.
     static func readBuffer(beforeLogin: Bool) -> AdaptiveRecvByteBufferAllocator {
         AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 512, maximum: beforeLogin ? 4_096 : 32_768)
     }
 
-    private static func bootstrap(
-        _ mode: ListenerMode,
-        _ runtime: NIOLoopBound<C2SRuntime>,
-        _ context: DaemonContext
+    static func prepare(
+        _ bootstrap: ServerBootstrap,
+        _ listener: JackdawConfiguration.Listener,
+        runtime: NIOLoopBound<C2SRuntime>,
+        logger: Logger
     ) -> ServerBootstrap {
-        let logger = context.logger
-        return ServerBootstrap(group: context.eventLoop)
-            .serverChannelOption(.backlog, value: 1_024)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .serverChannelOption(.socketOption(NIOBSDSocket.Option(rawValue: SO_REUSEPORT)), value: 1)
+        let mode: ListenerMode = listener.tls == .direct ? .direct : .startTLS
+        return
+            bootstrap
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let handler = AcceptBackOffHandler(hub: runtime.value.hub, logger: logger)
@@ -56,10 +32,6 @@ enum C2SListener {
             }
             // One at a time, so that each finds the room that it was promised.
             .serverChannelOption(.maxMessagesPerRead, value: 1)
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(.socketOption(.so_keepalive), value: 1)
-            // A client is read in pieces, so that it cannot hold more than one of them here.
-            .childChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelOption(.recvAllocator, value: Self.readBuffer(beforeLogin: true))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {

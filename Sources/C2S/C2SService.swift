@@ -37,23 +37,9 @@ struct C2SService: Service {
                 throw DaemonFailure(.configuration, "\(error)")
             }
         }.get()
-        context.readiness.require("listeners")
-        var listeners: [any Channel] = []
-        for listener in context.configuration.c2s.listeners {
-            do {
-                let channel = try await C2SListener.bind(listener, runtime: runtime, context: context)
-                context.logger.info(
-                    "listening",
-                    metadata: [
-                        "address": "\(channel.localAddress?.description ?? "")", "tls": "\(listener.tls.rawValue)",
-                    ]
-                )
-                listeners.append(channel)
-            } catch {
-                throw DaemonFailure(.unavailable, "cannot listen on \(listener.address): \(error)")
-            }
+        let listeners = try await context.listen(on: context.configuration.c2s.listeners) { bootstrap, listener in
+            C2SListener.prepare(bootstrap, listener, runtime: runtime, logger: context.logger)
         }
-        context.readiness.met("listeners")
         return C2SService(context: context, runtime: runtime, listeners: listeners)
     }
 

@@ -55,7 +55,21 @@ static inline const unsigned char *COpenSSL_GENERAL_NAME_xmpp(GENERAL_NAME *name
     *length = ASN1_STRING_length(value->value.utf8string);
     return ASN1_STRING_get0_data(value->value.utf8string);
 }
+// The text of an otherName id-on-dnsSRV (RFC 4985), or null.
+static inline const unsigned char *COpenSSL_GENERAL_NAME_srv(GENERAL_NAME *name, int *length) {
+    if (name->type != GEN_OTHERNAME || OBJ_obj2nid(name->d.otherName->type_id) != NID_SRVName) return NULL;
+    ASN1_TYPE *value = name->d.otherName->value;
+    if (value->type != V_ASN1_IA5STRING) return NULL;
+    *length = ASN1_STRING_length(value->value.ia5string);
+    return ASN1_STRING_get0_data(value->value.ia5string);
+}
+static inline int COpenSSL_certificates_count(STACK_OF(X509) *chain) { return sk_X509_num(chain); }
+static inline X509 *COpenSSL_certificates_at(STACK_OF(X509) *chain, int index) { return sk_X509_value(chain, index); }
+static inline unsigned int COpenSSL_host_flags(void) {
+    return X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT;
+}
 static inline const EVP_MD *COpenSSL_digest_by_nid(int nid) { return EVP_get_digestbyname(OBJ_nid2sn(nid)); }
+static inline uint64_t COpenSSL_no_tickets(void) { return SSL_OP_NO_TICKET; }
 // RFC 9325: no renegotiation, no compression.
 static inline uint64_t COpenSSL_secure_options(void) {
     return SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE

@@ -8,8 +8,8 @@ extension SessionMessage.Handover {
     /// Whether it is about one session.
     var hasSession: Bool {
         switch self {
-        case .passport, .unacknowledged, .state, .unknown: true
-        case .map, .presented, .released, .wanted, .forwarded, .settled, .failed: false
+        case .passport, .unacknowledged, .state, .unknown, .taken: true
+        case .map, .presented, .released, .wanted, .forwarded, .sent, .settled, .failed: false
         }
     }
 
@@ -31,6 +31,9 @@ extension SessionMessage.Handover {
         case .unknown:
             Self.begin("unknown", to: &buffer)
             buffer.writeStaticString("/>")
+        case .taken:
+            Self.begin("taken", to: &buffer)
+            buffer.writeStaticString("/>")
         case .passport(let passport): Self.write(passport, to: &buffer)
         case .unacknowledged(let sent):
             Self.begin("unacknowledged", to: &buffer)
@@ -48,10 +51,8 @@ extension SessionMessage.Handover {
             buffer.writeLinkAttribute("received", UInt64(clamping: forwarded.received))
             if forwarded.isCounted { buffer.writeLinkAttribute("counted", "true") }
             Self.end("</forwarded>", with: forwarded.stanza, to: &buffer)
-        case .settled(let tokens):
-            Self.begin("done", to: &buffer)
-            buffer.writeLinkAttribute("t", tokens.map { String($0) }.joined(separator: " "))
-            buffer.writeStaticString("/>")
+        case .sent(let tokens): Self.write("sent", tokens, to: &buffer)
+        case .settled(let tokens): Self.write("done", tokens, to: &buffer)
         case .failed(let token, let stanza):
             Self.begin("failed", to: &buffer)
             buffer.writeLinkAttribute("t", token)
@@ -68,6 +69,12 @@ extension SessionMessage.Handover {
     private static func write(_ name: StaticString, _ epoch: UInt64, to buffer: inout ByteBuffer) {
         begin(name, to: &buffer)
         buffer.writeLinkAttribute("epoch", epoch)
+        buffer.writeStaticString("/>")
+    }
+
+    private static func write(_ name: StaticString, _ tokens: [UInt64], to buffer: inout ByteBuffer) {
+        begin(name, to: &buffer)
+        buffer.writeLinkAttribute("t", tokens.map { String($0) }.joined(separator: " "))
         buffer.writeStaticString("/>")
     }
 
@@ -120,6 +127,7 @@ extension SessionMessage.Handover {
             self = .unacknowledged(.init(number: number, id: attributes["i"], stanza: try Self.stanza(in: tag)))
         case "wanted": self = .wanted
         case "unknown": self = .unknown
+        case "taken": self = .taken
         case "state": self = .state(tag.content)
         case "forwarded":
             self = .forwarded(
@@ -132,13 +140,16 @@ extension SessionMessage.Handover {
                     stanza: try Self.stanza(in: tag)
                 )
             )
-        case "done":
-            let tokens = try attributes.required("t").split(separator: " ").compactMap { UInt64($0) }
-            self = .settled(tokens)
+        case "sent": self = .sent(try Self.tokens(attributes))
+        case "done": self = .settled(try Self.tokens(attributes))
         case "failed":
             self = .failed(token: try attributes.requiredNumber("t"), stanza: try Self.stanza(in: tag))
         default: return nil
         }
+    }
+
+    private static func tokens(_ attributes: LinkAttributes) throws(LinkFault) -> [UInt64] {
+        try attributes.required("t").split(separator: " ").compactMap { UInt64($0) }
     }
 
     private static func stanza(in tag: StreamElementTag) throws(LinkFault) -> Stanza {

@@ -13,7 +13,7 @@ extension SessionMessage {
         case presented(epoch: UInt64)
         /// SM → SM: the sender holds nothing any more of users who are not its own under the map of this epoch.
         case released(epoch: UInt64)
-        /// C2S → SM: a session that has its connection here, or had it when it broke and nobody could be told.
+        /// C2S → SM: a session that has its connection here, or had it when it broke.
         case passport(Passport)
         /// C2S → SM, after its passport: what the session's client was sent and has not acknowledged.
         case unacknowledged(Unacknowledged)
@@ -21,13 +21,18 @@ extension SessionMessage {
         case wanted
         /// SM → C2S: it does not have this session, or not as one that is there; it is to be presented.
         case unknown
+        /// SM → C2S: what the C2S said of the end of the session's connection is taken, and a successor of the SM would
+        /// know it: the C2S may forget the session.
+        case taken
         /// SM → C2S: SM's own state of the session, as bytes that C2S keeps unread and returns in the passport.
         case state(ByteBuffer)
-        /// SM → SM: a stanza for a user of the receiver.
+        /// SM → SM, S2S → SM: a stanza for a user of the receiver. SM → S2S: one for another server.
         case forwarded(Forwarded)
-        /// SM → SM: the forwarded stanzas with these tokens are settled.
+        /// S2S → SM: the forwarded stanzas with these tokens are about to be written to a socket.
+        case sent([UInt64])
+        /// The answer to `forwarded`: the stanzas with these tokens are settled.
         case settled([UInt64])
-        /// SM → SM: the forwarded stanza with this token is answered with this error.
+        /// The other answer to `forwarded`: the stanza with this token is answered with this error.
         case failed(token: UInt64, stanza: Stanza)
     }
 

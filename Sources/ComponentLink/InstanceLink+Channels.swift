@@ -238,6 +238,20 @@ extension InstanceLink {
 
     // MARK: Time
 
+    /// Before anything is read. A process that stood still for long may have been given up by those who wait for it, and
+    /// what they had sent it before is still in its sockets.
+    func lookAtClock() {
+        let now = NIODeadline.now()
+        let late = now - self.lastSeen
+        self.lastSeen = now
+        guard late >= .milliseconds(self.configuration.channel.standstill) else { return }
+        self.logger.notice(
+            "this process stood still: other processes are asked what they still mean for it",
+            metadata: ["milliseconds": "\(late.nanoseconds / 1_000_000)"]
+        )
+        for channel in Array(self.channels.values) { self.follow(channel) { $0.doubt(now: self.now) } }
+    }
+
     private func scheduleTick() {
         guard !self.isTickScheduled, !self.isStopped else { return }
         guard self.channels.values.contains(where: \.machine.isWaiting) else { return }
@@ -245,6 +259,7 @@ extension InstanceLink {
         let due = NIODeadline.now() + Self.tickInterval
         self.eventLoop.assumeIsolated().scheduleTask(in: Self.tickInterval) {
             self.isTickScheduled = false
+            self.lookAtClock()
             let late = (NIODeadline.now() - due).nanoseconds / 1_000_000
             for channel in Array(self.channels.values) {
                 channel.machine.stoodStill(late)

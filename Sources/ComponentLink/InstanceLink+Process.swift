@@ -12,11 +12,17 @@ extension InstanceLink {
     ///   - context: the process.
     ///   - secret: what it proves to the routers.
     ///   - names: what it serves beside its own name.
-    package convenience init(_ context: DaemonContext, secret: Secret, names: [String] = []) {
+    ///   - isDefaultRoute: whether it takes what is for domains that are not ours.
+    package convenience init(
+        _ context: DaemonContext,
+        secret: Secret,
+        names: [String] = [],
+        isDefaultRoute: Bool = false
+    ) {
         let identity = ComponentLinkStateMachine.Configuration(
             name: context.instance.routerName,
             secret: secret.revealed,
-            declaration: LinkDeclaration(epoch: context.epoch, names: names)
+            declaration: LinkDeclaration(epoch: context.epoch, names: names, isDefaultRoute: isDefaultRoute)
         )
         let routers = RouterAddress.all(of: context.configuration)
         var configuration = Configuration(routers: routers, identity: identity)

@@ -47,6 +47,7 @@ extension InstanceLink: RouterConnectionOwner {
 
     /// For `RouterConnection` alone.
     package func connectionReadBegan(_ connection: RouterConnection) {
+        self.lookAtClock()
         self.delegate?.linkReadBegan(self)
     }
 

@@ -62,6 +62,9 @@ package final class InstanceLink {
     /// The one that took something last.
     var lastChannel: PeerChannel?
     var isTickScheduled = false
+    /// When this process was last seen to run.
+    var lastSeen = NIODeadline.now()
+    private var clock: RepeatedTask?
     /// Bytes that other instances have not acknowledged.
     package internal(set) var keptBytes = 0
     /// How often a channel went on over another router, for a metric.
@@ -137,7 +140,24 @@ package final class InstanceLink {
     package func start() {
         self.eventLoop.preconditionInEventLoop()
         self.isStopped = false
+        self.startClock()
         for connection in self.connections { connection.start() }
+    }
+
+    private func startClock() {
+        guard self.clock == nil else { return }
+        self.lastSeen = .now()
+        let link = NIOLoopBound(WeakLink(link: self), eventLoop: self.eventLoop)
+        self.clock = self.eventLoop.scheduleRepeatedTask(initialDelay: Self.clockInterval, delay: Self.clockInterval) {
+            _ in
+            link.value.link?.lookAtClock()
+        }
+    }
+
+    private static let clockInterval = TimeAmount.milliseconds(250)
+
+    private struct WeakLink {
+        weak var link: InstanceLink?
     }
 
     /// Ends the streams cleanly and does not connect again; done when the connections are closed.
@@ -145,6 +165,8 @@ package final class InstanceLink {
     /// It holds at any moment: a connection that is still being made is closed before it says anything.
     package func stop() -> EventLoopFuture<Void> {
         self.isStopped = true
+        self.clock?.cancel()
+        self.clock = nil
         return EventLoopFuture.andAllComplete(self.connections.map { $0.stop() }, on: self.eventLoop)
     }
 
@@ -159,6 +181,13 @@ package final class InstanceLink {
             self.left(connection)
         }
         if !self.isStopped { self.start() }
+    }
+
+    /// Whether an instance that something was said to is there now. One that is away for a moment stays available, and is
+    /// not there.
+    package func hasWay(to instance: String) -> Bool {
+        guard let channel = self.channels[instance] else { return true }
+        return channel.machine.way != nil
     }
 
     /// Sends a wrapper to an instance through its channel; false for what is longer than `elementBytes`.

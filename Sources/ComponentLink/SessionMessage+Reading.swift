@@ -135,7 +135,8 @@ extension SessionMessage.Resumed {
             jid: try attributes.requiredJID("jid"),
             h: try attributes.requiredNumber("h"),
             next: try attributes.requiredNumber("next"),
-            sent: try attributes.requiredNumber("sent")
+            sent: try attributes.requiredNumber("sent"),
+            lately: (attributes["lately"] ?? "").split(separator: " ").map(String.init)
         )
     }
 }

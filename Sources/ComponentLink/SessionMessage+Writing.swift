@@ -92,6 +92,9 @@ extension SessionMessage.Content {
                 $0.writeLinkAttribute("h", resumed.h)
                 $0.writeLinkAttribute("next", resumed.next)
                 $0.writeLinkAttribute("sent", resumed.sent)
+                if !resumed.lately.isEmpty {
+                    $0.writeLinkAttribute("lately", resumed.lately.joined(separator: " "))
+                }
             }
         case .resumeFailed(let h):
             Self.element("resume-failed", to: &buffer) {

@@ -133,15 +133,26 @@ extension SessionMessage {
         package var next: UInt64
         /// The number of the last stanza that the client has acknowledged; those that follow start behind it.
         package var sent: UInt64
+        /// The stable ids of the messages that it acknowledged lately, the last one last.
+        package var lately: [String]
 
         /// Makes the answer to a resume.
-        package init(session: String, attach: UInt64, jid: JID, h: UInt32, next: UInt64, sent: UInt64) {
+        package init(
+            session: String,
+            attach: UInt64,
+            jid: JID,
+            h: UInt32,
+            next: UInt64,
+            sent: UInt64,
+            lately: [String] = []
+        ) {
             self.session = session
             self.attach = attach
             self.jid = jid
             self.h = h
             self.next = next
             self.sent = sent
+            self.lately = lately
         }
     }
 

@@ -15,7 +15,7 @@ extension JackdawConfiguration {
         package init() {}
     }
 
-    /// A port for clients.
+    /// A port for clients, or for other servers.
     package struct Listener: Sendable, Equatable {
         package enum TLSMode: String, Sendable, CaseIterable {
             case startTLS = "starttls"
@@ -97,25 +97,28 @@ extension JackdawConfiguration {
 
 extension JackdawConfiguration.C2S {
     mutating func read(_ section: SectionReader) {
-        if let elements = section.list("listeners", of: "listeners") {
-            listeners = elements.map { node, path in
-                var listener = JackdawConfiguration.Listener(
-                    address: ListenAddress(host: "::", port: 5222),
-                    tls: .startTLS
-                )
-                let reader = SectionReader(node, path: path, collector: section.collector)
-                reader.address("address", &listener.address)
-                reader.choice("tls", &listener.tls)
-                if reader.peek("address") == nil {
-                    reader.collector.report(reader.mark, "a listener needs an 'address'")
-                }
-                reader.finish()
-                return listener
-            }
-        }
+        section.listeners("listeners", &listeners)
         section.section("limits") { limits.read($0) }
         section.section("timeouts") { timeouts.read($0) }
         section.duration("resumption_time", &resumptionTime, in: .zero ... .seconds(86_400))
+    }
+}
+
+extension SectionReader {
+    /// The ports of an edge.
+    func listeners(_ key: String, _ value: inout [JackdawConfiguration.Listener]) {
+        guard let elements = list(key, of: "listeners") else { return }
+        value = elements.map { node, path in
+            var listener = JackdawConfiguration.Listener(address: ListenAddress(host: "::", port: 0), tls: .startTLS)
+            let reader = SectionReader(node, path: path, collector: collector)
+            reader.address("address", &listener.address)
+            reader.choice("tls", &listener.tls)
+            if reader.peek("address") == nil {
+                reader.collector.report(reader.mark, "a listener needs an 'address'")
+            }
+            reader.finish()
+            return listener
+        }
     }
 }
 

@@ -5,6 +5,7 @@ package enum ComponentKind: String, Sendable, CaseIterable {
     case router
     case c2s
     case sm
+    case s2s
     case ctl
 }
 

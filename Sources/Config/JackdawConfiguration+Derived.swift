@@ -8,6 +8,11 @@ extension HostedDomain {
 }
 
 extension JackdawConfiguration {
+    /// Whether a domain is our own processes'.
+    package static func isInternal(_ domain: String) -> Bool {
+        domain == internalDomain || domain.hasSuffix("." + internalDomain)
+    }
+
     /// The main domain.
     package var mainDomain: String { domains.first?.name ?? "localhost" }
 
@@ -82,6 +87,7 @@ extension JackdawConfiguration {
         case .router: hasSeveralRouters ? secrets.router : nil
         case .c2s: secrets.c2s
         case .sm: secrets.sm
+        case .s2s: secrets.s2s
         case .ctl: secrets.ctl
         }
     }
@@ -93,6 +99,7 @@ extension JackdawConfiguration {
             case .router: http.routerPort
             case .c2s: http.c2sPort
             case .sm: http.smPort
+            case .s2s: http.s2sPort
             case .ctl: 0
             }
         return base == 0 ? 0 : base + instance.number - 1

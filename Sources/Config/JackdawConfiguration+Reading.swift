@@ -14,6 +14,7 @@ extension JackdawConfiguration {
         readComponents(file)
         file.section("c2s") { c2s.read($0) }
         file.section("sm") { sm.read($0) }
+        file.section("s2s") { s2s.read($0) }
         file.section("log") { section in
             section.choice("level", &log.level)
             section.choice("format", &log.format)
@@ -86,9 +87,11 @@ extension JackdawConfiguration.SecretFiles {
     mutating func read(_ section: SectionReader) {
         section.path("c2s", &c2s)
         section.path("sm", &sm)
+        section.path("s2s", &s2s)
         section.path("ctl", &ctl)
         section.path("router", &router)
         section.path("fake_salt", &fakeSalt)
+        section.path("dialback", &dialback)
     }
 }
 
@@ -154,6 +157,7 @@ extension JackdawConfiguration.HTTP {
         section.integer("router_port", &routerPort, in: 0...64_000)
         section.integer("c2s_port", &c2sPort, in: 0...64_000)
         section.integer("sm_port", &smPort, in: 0...64_000)
+        section.integer("s2s_port", &s2sPort, in: 0...64_000)
         section.integer("connections", &connections, in: 1...1_024)
         section.duration("idle_timeout", &idleTimeout, in: .milliseconds(100) ... .seconds(300))
     }
@@ -169,6 +173,7 @@ extension JackdawConfiguration.Supervisor {
         section.integer("router", &router, in: 0...JackdawConfiguration.mostRouters)
         section.integer("c2s", &c2s, in: 1...64)
         section.integer("sm", &sm, in: 1...16)
+        section.integer("s2s", &s2s, in: 0...16)
         section.duration("restart_delay_maximum", &restartDelayMaximum, in: .seconds(1) ... .seconds(3_600))
         section.bytes("log_bytes", &logBytes, in: 64 << 10...1 << 30)
         section.integer("log_files", &logFiles, in: 1...100)

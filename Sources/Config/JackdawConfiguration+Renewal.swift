@@ -33,7 +33,7 @@ private struct Renewing {
     private mutating func keep<Value: Equatable>(
         _ key: String,
         _ path: WritableKeyPath<JackdawConfiguration, Value>,
-        in kinds: Set<ComponentKind> = [.router, .c2s, .sm]
+        in kinds: Set<ComponentKind> = [.router, .c2s, .sm, .s2s]
     ) {
         guard kinds.contains(kind), taken[keyPath: path] != started[keyPath: path] else { return }
         taken[keyPath: path] = started[keyPath: path]
@@ -59,14 +59,19 @@ private struct Renewing {
         keep("paths.logs", \.paths.logs)
         keep("secrets.c2s", \.secrets.c2s, in: [.c2s])
         keep("secrets.sm", \.secrets.sm, in: [.sm])
+        keep("secrets.s2s", \.secrets.s2s, in: [.s2s])
+        keep("secrets.dialback", \.secrets.dialback, in: [.s2s])
         keep("secrets.router", \.secrets.router, in: [.router])
         keep("secrets.fake_salt", \.secrets.fakeSalt, in: [.c2s])
         keep("database", \.database, in: [.c2s, .sm])
         keep("c2s.listeners", \.c2s.listeners, in: [.c2s])
+        keep("s2s.listeners", \.s2s.listeners, in: [.s2s])
+        keep("s2s.dns", \.s2s.dns, in: [.s2s])
         keep("http.address", \.http.address)
         keep("http.router_port", \.http.routerPort, in: [.router])
         keep("http.c2s_port", \.http.c2sPort, in: [.c2s])
         keep("http.sm_port", \.http.smPort, in: [.sm])
+        keep("http.s2s_port", \.http.s2sPort, in: [.s2s])
         keep("http.connections", \.http.connections)
         keep("http.idle_timeout", \.http.idleTimeout)
     }
@@ -81,6 +86,7 @@ private struct Renewing {
         let most = taken.router.limits.internalStanzaBytes / 2
         if taken.router.limits.stanzaBytes > most { keep("router.limits.stanza_bytes", \.router.limits.stanzaBytes) }
         if taken.c2s.limits.stanzaBytes > most { keep("c2s.limits.stanza_bytes", \.c2s.limits.stanzaBytes) }
+        if taken.s2s.limits.stanzaBytes > most { keep("s2s.limits.stanza_bytes", \.s2s.limits.stanzaBytes) }
         if taken.sm.limits.rosterBytes > most { keep("sm.limits.roster_bytes", \.sm.limits.rosterBytes) }
     }
 }

@@ -14,6 +14,7 @@ extension JackdawConfiguration {
         if sasl.mechanisms.isEmpty { issues.report(at: "sasl.mechanisms", "at least one mechanism is expected") }
         if c2s.listeners.isEmpty { issues.report(at: "c2s.listeners", "at least one listener is expected") }
         validateRouters(issues)
+        validateFederation(issues)
         validateOrder(issues)
     }
 
@@ -62,6 +63,20 @@ extension JackdawConfiguration {
             if component.isDefaultRoute { defaultRoutes += 1 }
             if defaultRoutes > 1 && component.isDefaultRoute {
                 issues.report(at: "\(path).default_route", "another component has the default route")
+            } else if component.isDefaultRoute, supervisor.s2s > 0 {
+                issues.report(at: "\(path).default_route", "S2S has the default route, unless supervisor.s2s is 0")
+            }
+        }
+    }
+
+    private func validateFederation(_ issues: IssueCollector) {
+        for (index, domain) in s2s.domains.enumerated() {
+            let path = "s2s.domains[\(index)]"
+            if s2s.domains[..<index].contains(where: { $0.pattern == domain.pattern }) {
+                issues.report(at: "\(path).name", "'\(domain.pattern)' is there twice")
+            }
+            if domain.isDirectTLS, domain.host == nil {
+                issues.report(at: "\(path).direct_tls", "it says how 'host' speaks, and that is not there")
             }
         }
     }
@@ -69,6 +84,12 @@ extension JackdawConfiguration {
     private func validateOrder(_ issues: IssueCollector) {
         if router.limits.queueHighWater > router.limits.queueBytes {
             issues.report(at: "router.limits.queue_high_water", "must not exceed queue_bytes")
+        }
+        if s2s.limits.stanzaBytesBeforeAuthentication > s2s.limits.stanzaBytes {
+            issues.report(at: "s2s.limits.stanza_bytes_before_authentication", "must not exceed stanza_bytes")
+        }
+        if s2s.limits.queueBytes > s2s.limits.queueBytesTotal {
+            issues.report(at: "s2s.limits.queue_bytes", "must not exceed queue_bytes_total")
         }
         if c2s.limits.stanzaBytesBeforeLogin > c2s.limits.stanzaBytes {
             issues.report(at: "c2s.limits.stanza_bytes_before_login", "must not exceed stanza_bytes")
@@ -83,6 +104,9 @@ extension JackdawConfiguration {
         // A wrapper, a stamped `from` and escapes make a stanza longer on the way to the SM.
         if c2s.limits.stanzaBytes > most / 2 {
             issues.report(at: "c2s.limits.stanza_bytes", "must not exceed half of \(name)")
+        }
+        if s2s.limits.stanzaBytes > most / 2 {
+            issues.report(at: "s2s.limits.stanza_bytes", "must not exceed half of \(name)")
         }
         if router.limits.stanzaBytes > most / 2 {
             issues.report(at: "router.limits.stanza_bytes", "must not exceed half of \(name)")
@@ -100,9 +124,5 @@ extension JackdawConfiguration {
         if most > router.limits.queueBytes / 4 {
             issues.report(at: name, "must not exceed a quarter of queue_bytes")
         }
-    }
-
-    private static func isInternal(_ name: String) -> Bool {
-        name == internalDomain || name.hasSuffix("." + internalDomain)
     }
 }

@@ -19,6 +19,7 @@ package struct JackdawConfiguration: Sendable, Equatable {
     package var components: [Component] = []
     package var c2s = C2S()
     package var sm = SM()
+    package var s2s = S2S()
     package var log = Log()
     package var http = HTTP()
     package var supervisor = Supervisor()
@@ -88,11 +89,14 @@ extension JackdawConfiguration {
         /// What C2S instances prove to the router.
         package var c2s = "secrets/router-c2s"
         package var sm = "secrets/router-sm"
+        package var s2s = "secrets/router-s2s"
         package var ctl = "secrets/router-ctl"
         /// What routers prove to each other, where there are several.
         package var router = "secrets/router-router"
         /// The key of the salts that unknown users are shown, the same in every C2S.
         package var fakeSalt = "secrets/fake-salt"
+        /// The key of the dialback keys (XEP-0185), the same in every S2S.
+        package var dialback = "secrets/dialback"
 
         package init() {}
     }
@@ -196,6 +200,7 @@ extension JackdawConfiguration {
         package var routerPort = 15_100
         package var c2sPort = 15_200
         package var smPort = 15_300
+        package var s2sPort = 15_400
         package var connections = 16
         package var idleTimeout: Duration = .seconds(10)
 
@@ -207,6 +212,8 @@ extension JackdawConfiguration {
         package var router = 1
         package var c2s = 1
         package var sm = 1
+        /// 0: no federation.
+        package var s2s = 1
         /// The longest pause before a dead process is started again.
         package var restartDelayMaximum: Duration = .seconds(30)
         package var logBytes = 10 << 20

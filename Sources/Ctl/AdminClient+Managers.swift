@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ComponentLink
+import Config
 import Daemon
 
 /// Questions to several session managers, and to the one of them that owns a user.
@@ -50,8 +51,22 @@ extension AdminClient {
         serving domains: [String],
         _ ask: @escaping @Sendable (_ instance: String) async throws -> [[AdminField]]
     ) async throws -> Answers {
-        let all = try await instances(serving: domains).sorted()
-        return try await withThrowingTaskGroup(of: (Int, Result<[[AdminField]], Refusal>).self) { group in
+        try await askAll(try await instances(serving: domains).sorted(), ask)
+    }
+
+    /// All S2S that are there; none is a refusal.
+    func federation() async throws -> [String] {
+        let all = try await instances().filter { InstanceName(routerName: $0)?.kind == .s2s }
+        guard !all.isEmpty else { throw Refusal(.unavailable, "no S2S runs: supervisor.s2s says how many there are") }
+        return all
+    }
+
+    /// Asks these processes, at the same time.
+    func askAll(
+        _ all: [String],
+        _ ask: @escaping @Sendable (_ instance: String) async throws -> [[AdminField]]
+    ) async throws -> Answers {
+        try await withThrowingTaskGroup(of: (Int, Result<[[AdminField]], Refusal>).self) { group in
             for (index, instance) in all.enumerated() {
                 group.addTask {
                     do {

@@ -46,7 +46,7 @@ struct CheckCommand: AsyncParsableCommand {
     /// The executables lie beside this one.
     private static func askExecutables(_ file: String?) -> [CheckFinding] {
         let directory = Subprocess.ownDirectory
-        return [ComponentKind.router, .sm, .c2s].flatMap { kind in
+        return [ComponentKind.router, .sm, .s2s, .c2s].flatMap { kind in
             let name = "jackdaw-\(kind.rawValue)"
             let path = "\(directory)/\(name)"
             let arguments = ["--check"] + (file.map { ["--config", $0] } ?? [])

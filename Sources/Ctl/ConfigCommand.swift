@@ -38,18 +38,19 @@ struct ConfigCommand: AsyncParsableCommand {
             ),
             JSONText.Member("router", .text(configuration.router.listen.description)),
             JSONText.Member("listeners", .array(configuration.c2s.listeners.map(listener))),
+            JSONText.Member("s2s_listeners", .array(configuration.s2s.listeners.map(listener))),
             object(
                 "http",
                 [
                     ("address", .text(http.address)), ("router", .integer(http.routerPort)),
-                    ("c2s", .integer(http.c2sPort)), ("sm", .integer(http.smPort)),
+                    ("c2s", .integer(http.c2sPort)), ("sm", .integer(http.smPort)), ("s2s", .integer(http.s2sPort)),
                 ]
             ),
             object(
                 "supervisor",
                 [
                     ("router", .integer(supervisor.router)), ("c2s", .integer(supervisor.c2s)),
-                    ("sm", .integer(supervisor.sm)),
+                    ("sm", .integer(supervisor.sm)), ("s2s", .integer(supervisor.s2s)),
                     (
                         "restart_delay_maximum",
                         .integer(Int(supervisor.restartDelayMaximum.components.seconds))

@@ -15,7 +15,8 @@ struct Main: AsyncParsableCommand {
             """,
         version: BuildInformation.version,
         subcommands: [
-            UserCommand.self, SessionCommand.self, ComponentCommand.self, StatusCommand.self, TraceCommand.self,
+            UserCommand.self, SessionCommand.self, ComponentCommand.self, S2SCommand.self, StatusCommand.self,
+            TraceCommand.self,
             CheckCommand.self, ConfigCommand.self,
         ]
     )

@@ -148,19 +148,8 @@ final class ClientPool: LoadClientOwner {
     }
 
     private func bootstrap(_ client: LoadClient, _ number: Int) -> ClientBootstrap {
-        let bound = NIOLoopBound((client, options.directTLS ? tls : nil), eventLoop: eventLoop)
-        let domain = options.domain
-        let bootstrap = ClientBootstrap(group: eventLoop)
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    let (client, tls) = bound.value
-                    if let tls {
-                        try channel.pipeline.syncOperations.addHandler(TLSHandler(context: tls, domain: domain))
-                    }
-                    try channel.pipeline.syncOperations.addHandler(client)
-                }
-            }
+        let directTLS = options.directTLS ? tls : nil
+        let bootstrap = ClientBootstrap(for: client, directTLS: directTLS, domain: options.domain, on: eventLoop)
         // One source address has 28,000 ports: many clients spread over the loopback.
         guard options.host.hasPrefix("127."), number >= 10_000,
             let source = try? SocketAddress(ipAddress: "127.0.\(min(number / 10_000, 250)).1", port: 0)

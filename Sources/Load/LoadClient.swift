@@ -42,6 +42,7 @@ final class LoadClient: ChannelInboundHandler {
     // XEP-0198
     private var receivedStanzas = 0
     private var sentStanzas = 0
+    private var acknowledgedStanzas = 0
     private var owesAcknowledgement = false
 
     init(
@@ -65,12 +66,20 @@ final class LoadClient: ChannelInboundHandler {
         stanza(&output)
         guard login.isManaged else { return }
         sentStanzas += 1
-        if sentStanzas.isMultiple(of: Self.stanzasPerRequest) { output.writeStaticString("<r xmlns='urn:xmpp:sm:3'/>") }
+        if sentStanzas.isMultiple(of: Self.stanzasPerRequest) { requestAcknowledgement() }
     }
 
     func send(_ text: String) {
         send { _ = $0.writeString(text) }
     }
+
+    /// Asks for an acknowledgement of all that was sent, where XEP-0198 is on.
+    func requestAcknowledgement() {
+        if login.isManaged { output.writeStaticString("<r xmlns='urn:xmpp:sm:3'/>") }
+    }
+
+    /// Whether the server acknowledged all that was sent; without XEP-0198 nobody knows.
+    var isAcknowledged: Bool { login.isManaged && acknowledgedStanzas == sentStanzas }
 
     /// Writes the output; nothing in the midst of a read burst, which ends with a flush.
     func flush() {
@@ -141,7 +150,9 @@ final class LoadClient: ChannelInboundHandler {
         case .acknowledgementRequest:
             owesAcknowledgement = true
             return
-        case .acknowledgement: return
+        case .acknowledgement:
+            acknowledgedStanzas = stanza["h"].flatMap { Int($0) } ?? acknowledgedStanzas
+            return
         case .other: return end("the server sent \(stanza.text.prefix(300))")
         }
         owner?.client(self, received: stanza)
@@ -161,6 +172,7 @@ final class LoadClient: ChannelInboundHandler {
         case .ready:
             address = login.address
             loginTime = .now() - started
+            sentStanzas = login.countedStanzas
             owner?.clientReady(self)
         case .failed(let reason): end(reason)
         }

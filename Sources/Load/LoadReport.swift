@@ -48,7 +48,8 @@ struct LoadReport: Encodable {
     /// How late the generator was in an open loop, in milliseconds.
     var lateness: [String: Double]?
     var drain: Drain?
-    /// How it was known that messages were stored: count (of the store), or answer (to a request after the last one).
+    /// How it was known that messages were stored: count (of the store), or answer (to a request after the last one),
+    /// and acknowledgement, if all had to be acknowledged as well (XEP-0198).
     var storedBy: String?
     var processes: [String: Process] = [:]
     /// The generator's own CPU time for each unit, in microseconds.

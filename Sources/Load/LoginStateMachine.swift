@@ -252,6 +252,9 @@ struct LoginStateMachine {
         return .send("<enable xmlns='urn:xmpp:sm:3'\(resume)/>")
     }
 
+    /// Stanzas of the login that follow `<enable/>`, and are counted with what the client sends later.
+    var countedStanzas: Int { isManaged ? (plan.fetchesRoster ? 1 : 0) + (plan.sendsPresence ? 1 : 0) : 0 }
+
     private mutating func announce() -> Action {
         guard plan.fetchesRoster || plan.sendsPresence else {
             state = .ready

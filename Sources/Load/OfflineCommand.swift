@@ -11,7 +11,8 @@ struct OfflineCommand: AsyncParsableCommand {
         discussion: """
             When is a message stored? With --stored-command, when the server's own store says so: a shell command \
             that prints the number of stored messages again and again, a line each. Without it, when the server \
-            answered a request that followed the last message, which proves less.
+            answered a request that followed the last message, which proves less. With --stream-management it must \
+            have acknowledged all of them as well.
             """
     )
     @OptionGroup var options: LoadOptions
@@ -61,11 +62,13 @@ struct OfflineCommand: AsyncParsableCommand {
             let total = total
             try await counter.wait(seconds: timeout) { $0 >= total }
         } else {
-            while try await generator.onLoop({ phase.value.answers }) < senders {
-                guard (ContinuousClock.now - started).inSeconds < Double(timeout) else {
-                    throw ClientPool.Failure(description: "no answer after the last message")
-                }
-                try await Task.sleep(for: .milliseconds(5))
+            try await wait(generator, since: started, "no answer after the last message") { [senders] in
+                phase.value.answers == senders
+            }
+        }
+        if options.streamManagement {
+            try await wait(generator, since: started, "not all messages are acknowledged") {
+                phase.value.isAcknowledged
             }
         }
         let seconds = (ContinuousClock.now - started).inSeconds
@@ -73,10 +76,24 @@ struct OfflineCommand: AsyncParsableCommand {
         accounting.finish(&report, units: total)
         report.units = total
         report.unitsPerSecond = Double(total) / seconds
-        report.storedBy = counter == nil ? "answer" : "count"
+        report.storedBy = (counter == nil ? "answer" : "count") + (options.streamManagement ? ", acknowledgement" : "")
         report.errors = try await generator.onLoop { phase.value.errors }
         try await pool.complete(&report, options)
         return (report, pool)
+    }
+
+    private func wait(
+        _ generator: Generator,
+        since started: ContinuousClock.Instant,
+        _ failure: String,
+        until isOver: @escaping @Sendable () -> Bool
+    ) async throws {
+        while try await !generator.onLoop(isOver) {
+            guard (ContinuousClock.now - started).inSeconds < Double(timeout) else {
+                throw ClientPool.Failure(description: failure)
+            }
+            try await Task.sleep(for: .milliseconds(5))
+        }
     }
 
     private func drain(

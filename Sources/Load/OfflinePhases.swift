@@ -12,6 +12,8 @@ final class StorePhase: ClientPool.Phase {
     private(set) var errors = 0
     /// Clients whose request after the last message was answered.
     private(set) var answers = 0
+    /// The server acknowledged all messages (XEP-0198).
+    var isAcknowledged: Bool { clients.allSatisfy(\.isAcknowledged) }
 
     init(receivers: Range<Int>, messages: Int, bodyBytes: Int, options: LoadOptions) {
         self.options = options
@@ -34,6 +36,7 @@ final class StorePhase: ClientPool.Phase {
         }
         for client in clients {
             client.send("<iq type='get' id='last' to='\(options.domain)'><ping xmlns='urn:xmpp:ping'/></iq>")
+            client.requestAcknowledgement()
             client.flush()
         }
     }

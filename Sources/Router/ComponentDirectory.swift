@@ -44,7 +44,7 @@ struct ComponentDirectory: Sendable {
                 isInternal: true,
                 servesItsName: false,
                 names: kind == .sm ? hosted : [],
-                mayBeDefaultRoute: false,
+                mayBeDefaultRoute: kind == .s2s,
                 group: kind.rawValue
             )
         }
@@ -73,8 +73,7 @@ struct ComponentDirectory: Sendable {
 
     /// Whether a component of ours should serve `domain`, whether it is there or not.
     func isConfigured(_ domain: String) -> Bool {
-        self.domains.contains(domain) || domain == JackdawConfiguration.internalDomain
-            || domain.hasSuffix("." + JackdawConfiguration.internalDomain)
+        self.domains.contains(domain) || JackdawConfiguration.isInternal(domain)
     }
 
     /// The kind of process whose instance has this name: `c2s-1.jackdaw.internal`. The names that `jackdawctl` makes

@@ -29,8 +29,12 @@ struct RouteTable {
     }
 
     private(set) var entries: [LinkID: Entry] = [:]
-    /// The link that takes what is for domains that are not ours.
-    private(set) var defaultRoute: LinkID?
+    /// The links that take what is for domains that are not ours, in the order of their instances' names.
+    private(set) var defaultRoutes: [LinkID] = [] {
+        didSet { self.defaultRouteMap = OwnershipMap(epoch: 1, instances: self.defaultRoutes.map(self.name)) }
+    }
+    /// Their instances, as a map of the pairs of domains.
+    private var defaultRouteMap = OwnershipMap.none
     private var links: [String: LinkID] = [:]
     /// The instances that are declared, by name as UTF-8: so few that to look along them is quicker than to hash.
     private var instances: [(name: [UInt8], id: LinkID)] = []
@@ -60,12 +64,7 @@ struct RouteTable {
         var domains = Set(declaration.names)
         if entry.domains.contains(entry.instance.name) { domains.insert(entry.instance.name) }
         guard domains.allSatisfy({ self.mayServe(entry, $0, as: id) }) else { return false }
-        if declaration.isDefaultRoute {
-            guard self.defaultRoute == nil || self.defaultRoute == id else { return false }
-            self.defaultRoute = id
-        } else if self.defaultRoute == id {
-            self.defaultRoute = nil
-        }
+        guard self.setDefaultRoute(id, entry, declaration.isDefaultRoute) else { return false }
         for domain in entry.domains { self.removeHolder(id, of: domain) }
         for domain in domains { self.addHolder(id, entry.instance.name, of: domain) }
         entry.domains = domains
@@ -85,8 +84,28 @@ struct RouteTable {
         self.links[entry.instance.name] = nil
         self.instances.removeAll { $0.id == id }
         for domain in entry.domains { self.removeHolder(id, of: domain) }
-        if self.defaultRoute == id { self.defaultRoute = nil }
+        self.defaultRoutes.removeAll { $0 == id }
         return entry
+    }
+
+    /// Takes or gives up the default route; false: somebody has it who does not share it.
+    private mutating func setDefaultRoute(_ id: LinkID, _ entry: Entry, _ isWanted: Bool) -> Bool {
+        let others = self.defaultRoutes.filter { $0 != id }
+        guard isWanted else {
+            self.defaultRoutes = others
+            return true
+        }
+        guard others.allSatisfy({ entry.group != nil && self.entries[$0]?.group == entry.group }) else { return false }
+        self.defaultRoutes = (others + [id]).sorted { self.name(of: $0) < self.name(of: $1) }
+        return true
+    }
+
+    /// The link that takes a stanza for a domain that is not ours: the one of its pair of domains, which is the same
+    /// wherever it is asked.
+    func defaultRoute(from local: String, to remote: String) -> LinkID? {
+        guard self.defaultRoutes.count > 1 else { return self.defaultRoutes.first }
+        let owner = self.defaultRouteMap.owner(of: FederationPair(local: local, remote: remote).key)
+        return self.defaultRoutes.first { self.name(of: $0) == owner }
     }
 
     private func mayServe(_ entry: Entry, _ domain: String, as id: LinkID) -> Bool {
@@ -128,6 +147,6 @@ struct RouteTable {
     /// Whether the link may send for `domain`: it serves it, or it holds the default route and the domain is not ours.
     func mayLink(_ id: LinkID, sendFor domain: String, isOurs: (String) -> Bool) -> Bool {
         if self.domains[domain]?.contains(id) == true { return true }
-        return self.defaultRoute == id && self.domains[domain] == nil && !isOurs(domain)
+        return self.defaultRoutes.contains(id) && self.domains[domain] == nil && !isOurs(domain)
     }
 }

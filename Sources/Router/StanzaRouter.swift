@@ -271,7 +271,10 @@ final class StanzaRouter {
     ) -> ComponentConnectionHandler? {
         if let id = self.table.link(serving: domain, from: from(), to: to()) { return self.links[id] }
         guard !self.directory.isConfigured(domain), self.peers?.connection(to: domain) == nil,
-            let id = self.table.defaultRoute
+            let id = self.table.defaultRoute(
+                from: ComponentStreamStateMachine.domain(of: from()) ?? "",
+                to: domain
+            )
         else { return nil }
         return self.links[id]
     }
@@ -336,7 +339,7 @@ final class StanzaRouter {
                 AdminField("name", entry.instance.name),
                 AdminField("kind", entry.instance.kind.rawValue),
                 AdminField("names", entry.instance.names.joined(separator: " ")),
-                AdminField("default_route", String(self.table.defaultRoute == id)),
+                AdminField("default_route", String(self.table.defaultRoutes.contains(id))),
                 AdminField("uptime", String(handler.uptime)),
                 AdminField("address", handler.address),
                 AdminField("stanzas_in", String(handler.received)),

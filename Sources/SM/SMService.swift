@@ -54,6 +54,7 @@ struct SMService: Service {
         try await context.eventLoop.submit {
             parts.value.database.start()
             parts.value.server.start()
+            parts.value.server.awaitFederation()
             parts.value.link.start()
             parts.value.membership.start()
         }.get()

@@ -12,6 +12,10 @@ package struct CertificateInfo: Sendable, Equatable {
     package var notAfter: Int64
     /// The names it is for: dNSName and id-on-xmppAddr of subjectAltName (RFC 6120 §13.7.1.2), in lower case.
     package var names: [String]
+    /// Its SRVNames (RFC 4985), `_xmpp-server.example.net`, in lower case.
+    package var serviceNames: [String]
+    /// The name of who signed it, for people.
+    package var issuer: String
 
     /// The fingerprint the way that OpenSSL and browsers print it: `AB:CD:…`.
     package var fingerprintText: String {
@@ -53,7 +57,16 @@ package struct CertificateInfo: Sendable, Equatable {
         fingerprint = unsafe Self.digest(of: certificate, with: EVP_sha256()) ?? []
         notBefore = unsafe Self.epochSeconds(X509_get0_notBefore(certificate))
         notAfter = unsafe Self.epochSeconds(X509_get0_notAfter(certificate))
-        names = unsafe Self.alternativeNames(of: certificate)
+        names = unsafe Self.alternativeNames(of: certificate) { name, length in
+            if let text = unsafe COpenSSL_GENERAL_NAME_dns(name, &length) { return unsafe text }
+            // A wildcard is one in a dNSName alone.
+            guard let text = unsafe COpenSSL_GENERAL_NAME_xmpp(name, &length), length > 0 else { return nil }
+            return unsafe text[0] == UInt8(ascii: "*") ? nil : text
+        }
+        serviceNames = unsafe Self.alternativeNames(of: certificate) { name, length in
+            unsafe COpenSSL_GENERAL_NAME_srv(name, &length)
+        }
+        issuer = unsafe Self.issuer(of: certificate)
     }
 
     /// The hash of `tls-server-end-point` (RFC 5929 §4.1): that of the certificate's signature, but SHA-256 where it
@@ -84,7 +97,28 @@ package struct CertificateInfo: Sendable, Equatable {
         return Int64(days) * 86_400 + Int64(seconds)
     }
 
-    private static func alternativeNames(of certificate: OpaquePointer) -> [String] {
+    /// The common name or the organisation of the issuer.
+    private static func issuer(of certificate: OpaquePointer) -> String {
+        guard let name = unsafe X509_get_issuer_name(certificate) else { return "" }
+        for kind in [NID_commonName, NID_organizationName] {
+            var text = [UInt8](repeating: 0, count: 256)
+            let count = unsafe text.withUnsafeMutableBytes { bytes in
+                unsafe X509_NAME_get_text_by_NID(
+                    name,
+                    kind,
+                    bytes.baseAddress?.assumingMemoryBound(to: CChar.self),
+                    CInt(bytes.count)
+                )
+            }
+            if count > 0 { return String(decoding: text.prefix(Int(count)), as: UTF8.self) }
+        }
+        return ""
+    }
+
+    private static func alternativeNames(
+        of certificate: OpaquePointer,
+        _ read: (UnsafeMutablePointer<GENERAL_NAME>, inout CInt) -> UnsafePointer<UInt8>?
+    ) -> [String] {
         guard let raw = unsafe X509_get_ext_d2i(certificate, NID_subject_alt_name, nil, nil) else { return [] }
         let names = OpaquePointer(raw)
         defer { unsafe GENERAL_NAMES_free(names) }
@@ -93,8 +127,7 @@ package struct CertificateInfo: Sendable, Equatable {
         for index in 0..<max(0, count) {
             guard let name = unsafe COpenSSL_GENERAL_NAMES_at(names, index) else { continue }
             var length: CInt = 0
-            let text = unsafe COpenSSL_GENERAL_NAME_dns(name, &length) ?? COpenSSL_GENERAL_NAME_xmpp(name, &length)
-            guard let text = unsafe text, length > 0 else { continue }
+            guard let text = unsafe read(name, &length), length > 0 else { continue }
             let bytes = unsafe UnsafeBufferPointer(start: text, count: Int(length))
             let string = unsafe String(decoding: bytes, as: UTF8.self).lowercased()
             if !result.contains(string) { result.append(string) }

@@ -23,6 +23,28 @@ internal import COpenSSL
         unsafe SSL_CTX_set_num_tickets(context, 1)
         let name = Array("jackdaw".utf8)
         unsafe SSL_CTX_set_session_id_context(context, name, CUnsignedInt(name.count))
+        try unsafe Self.show(identity, in: context)
+        certificate = unsafe SSL_CTX_get0_certificate(context).map { unsafe CertificateInfo(certificate: $0) }
+        if let authorities = configuration.peerAuthorities {
+            unsafe Self.judgePeers(of: context, by: authorities)
+            // A ticket would bring back the judgement of an earlier day.
+            unsafe SSL_CTX_set_num_tickets(context, 0)
+            unsafe SSL_CTX_set_options(context, withoutTickets)
+        }
+        unsafe pointer = context
+        isKept = true
+    }
+
+    /// Asks for the peer's certificate, and goes on whatever it is worth: the verdict is read off the connection.
+    private static func judgePeers(of context: OpaquePointer, by authorities: TrustStore) {
+        unsafe authorities.apply(to: context)
+        // What a certificate may be used for is judged by our own rules: a server's does for both directions.
+        unsafe SSL_CTX_set_purpose(context, X509_PURPOSE_ANY)
+        unsafe SSL_CTX_set_verify(context, SSL_VERIFY_PEER) { _, _ in 1 }
+        unsafe SSL_CTX_dane_enable(context)
+    }
+
+    private static func show(_ identity: TLSContext.Identity, in context: OpaquePointer) throws(TLSError) {
         let (file, key) = (identity.certificateFile, identity.keyFile)
         guard unsafe SSL_CTX_use_certificate_chain_file(context, file) == 1 else {
             throw .certificate(file: file, reason: ErrorQueue.takeFirst() ?? "is no PEM certificate chain")
@@ -33,9 +55,6 @@ internal import COpenSSL
         guard unsafe SSL_CTX_check_private_key(context) == 1 else {
             throw .certificate(file: key, reason: "does not belong to the certificate \(file)")
         }
-        certificate = unsafe SSL_CTX_get0_certificate(context).map { unsafe CertificateInfo(certificate: $0) }
-        unsafe pointer = context
-        isKept = true
     }
 
     /// A client's context.
@@ -51,6 +70,8 @@ internal import COpenSSL
             }
             unsafe SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nil)
         }
+        if let identity = configuration.identity { try unsafe Self.show(identity, in: context) }
+        if let authorities = configuration.peerAuthorities { unsafe Self.judgePeers(of: context, by: authorities) }
         let offered = Self.encode(configuration.alpn)
         if !offered.isEmpty { unsafe SSL_CTX_set_alpn_protos(context, offered, CUnsignedInt(offered.count)) }
         certificate = nil
@@ -87,6 +108,9 @@ internal import COpenSSL
 
 /// RFC 6120 §13.8 and RFC 9325: no renegotiation, no compression.
 private let secureOptions = COpenSSL_secure_options()
+
+/// TLS 1.2 without tickets; in TLS 1.3 their number counts.
+private let withoutTickets = COpenSSL_no_tickets()
 
 /// SNI: the certificate of the domain that the client names; an unknown name leaves the one in place.
 private func chooseContext(

@@ -31,6 +31,8 @@ package struct TLSInfo: Sendable, Equatable {
     /// Held, since OpenSSL's callbacks reach it without a reference of their own.
     private let context: TLSContext
     private let isServer: Bool
+    /// The peer's certificate has to match records of DNS.
+    private var isDANEUsed = false
 
     /// All bytes that the peer sent.
     private(set) var receivedBytes = 0
@@ -40,7 +42,7 @@ package struct TLSInfo: Sendable, Equatable {
     /// So many are a client's, and one more for each MiB that it sends: keys are renewed after gigabytes.
     private static let freeRecordsWithoutData = 16
 
-    init(context: TLSContext, domain: String?) throws(TLSError) {
+    init(context: TLSContext, domain: String?, dane: DANE? = nil) throws(TLSError) {
         self.context = context
         guard let ssl = unsafe SSL_new(context.initialContext(domain: domain).pointer) else {
             throw .library(ErrorQueue.takeFirst() ?? "no SSL")
@@ -60,6 +62,7 @@ package struct TLSInfo: Sendable, Equatable {
                 throw .library("cannot verify the name '\(name)'")
             }
         }
+        if let dane { unsafe isDANEUsed = dane.apply(to: ssl) }
         let raw = try unsafe bio.makeBIO()
         unsafe SSL_set_bio(ssl, raw, raw)
     }
@@ -167,6 +170,40 @@ package struct TLSInfo: Sendable, Equatable {
             serverName: SSL_get_servername(ssl, CInt(TLSEXT_NAMETYPE_host_name)).map { unsafe String(cString: $0) },
             peerCertificate: certificate.map { unsafe CertificateInfo(certificate: $0) }
         )
+    }
+
+    /// The peer's certificate and what it is worth; nil: it showed none, or nobody is to judge it.
+    var peerCertificate: PeerCertificate? {
+        guard let certificate = unsafe SSL_get1_peer_certificate(ssl) else { return nil }
+        defer { unsafe X509_free(certificate) }
+        return unsafe PeerCertificate(
+            certificate,
+            verification: SSL_get_verify_result(ssl),
+            usages: usages(certificate),
+            isServer: !isServer,
+            dane: isDANEUsed ? matchedRecord : nil
+        )
+    }
+
+    /// What the certificate and those that its chain leads to may be used for (RFC 5280 §4.2.1.12).
+    private func usages(_ certificate: OpaquePointer) -> [UInt32] {
+        let own = unsafe X509_get_extended_key_usage(certificate)
+        guard let chain = unsafe SSL_get0_verified_chain(ssl) else { return [own] }
+        let count = unsafe COpenSSL_certificates_count(chain)
+        // The root says by being in the list what it is trusted for.
+        let between = (1..<max(1, count - 1)).compactMap { index in
+            unsafe COpenSSL_certificates_at(chain, index).map { unsafe X509_get_extended_key_usage($0) }
+        }
+        return [own] + between
+    }
+
+    /// The TLSA record that the certificate matches.
+    private var matchedRecord: PeerCertificate.DANEResult {
+        var usage: UInt8 = 0
+        guard unsafe SSL_get_verify_result(ssl) == X509_V_OK,
+            unsafe SSL_get0_dane_tlsa(ssl, &usage, nil, nil, nil, nil) >= 0
+        else { return .noMatch }
+        return .match(usage: usage)
     }
 
     /// Keying material of RFC 5705. None in TLS 1.2 without the extended master secret: RFC 9266 §4.2 forbids it there.

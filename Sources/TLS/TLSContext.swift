@@ -43,6 +43,9 @@ package final class TLSContext {
         package var minimumVersion: Version
         /// OpenSSL's list for TLS 1.2; TLS 1.3 has good ones only.
         package var ciphers: String
+        /// With it the peer is asked for its certificate, which `TLSHandler.peerCertificate` judges; a bad one, or none,
+        /// does not end the handshake.
+        package var peerAuthorities: TrustStore?
 
         package init(
             identities: [String: Identity],
@@ -68,13 +71,21 @@ package final class TLSContext {
         package var trustFile: String?
         /// The name or the IP address that a trusted certificate must be for; none: any name is accepted.
         package var verifiedName: String?
+        /// What the client shows where it is asked.
+        package var identity: Identity?
+        /// With it `TLSHandler.peerCertificate` judges the server's certificate; a bad one does not end the handshake.
+        package var peerAuthorities: TrustStore?
 
         package init(
             alpn: [String] = [],
             maximumVersion: Version = .tls13,
             trustFile: String? = nil,
-            verifiedName: String? = nil
+            verifiedName: String? = nil,
+            identity: Identity? = nil,
+            peerAuthorities: TrustStore? = nil
         ) {
+            self.identity = identity
+            self.peerAuthorities = peerAuthorities
             self.alpn = alpn
             self.maximumVersion = maximumVersion
             self.trustFile = trustFile

@@ -42,10 +42,14 @@ package final class TLSHandler: ChannelDuplexHandler {
     /// - Parameters:
     ///   - context: certificates and rules.
     ///   - domain: on a server, the domain whose certificate to show when SNI names none; on a client, the SNI.
+    ///   - dane: on a client whose context judges peers, the TLSA records that the certificate has to match.
     /// - Throws: `TLSError.library` when OpenSSL has no memory.
-    package init(context: TLSContext, domain: String?) throws(TLSError) {
-        connection = try TLSConnection(context: context, domain: domain)
+    package init(context: TLSContext, domain: String?, dane: DANE? = nil) throws(TLSError) {
+        connection = try TLSConnection(context: context, domain: domain, dane: dane)
     }
+
+    /// The peer's certificate and what it is worth, after the handshake; nil: it showed none.
+    package func peerCertificate() -> PeerCertificate? { connection.peerCertificate }
 
     /// How many bytes came from the peer since the last call, whatever they carried.
     package func takeReceivedBytes() -> Int {

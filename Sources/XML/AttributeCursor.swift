@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import NIOCore
+package import NIOCore
 
 /// Walks over the attributes of a start tag as it is written; names and values are places in its bytes.
 ///
@@ -116,7 +116,7 @@ extension Span<UInt8> {
 
 extension ByteBuffer {
     /// The text at a place, counted from the reader index; empty if it is not within the readable bytes.
-    func string(_ range: Range<Int>) -> String {
+    package func string(_ range: Range<Int>) -> String {
         self.getString(at: self.readerIndex + range.lowerBound, length: range.count) ?? ""
     }
 

@@ -394,6 +394,10 @@ import XMPPCore
         let (client, session) = try edge.session()
         client.breakConnection()
         #expect(edge.takeSent() == ["\(session.name)' a='1'>\(Self.detached)"])
+        // What crosses it needs no other word.
+        edge.sm(session, .stanza(Stanza(kind: .message), number: 1))
+        #expect(edge.takeSent() == [])
+        edge.sm(session, .handover(.taken))
         edge.sm(session, .stanza(Stanza(kind: .message), number: 1))
         #expect(edge.takeSent() == ["\(session.name)' a='1'>\(Self.detached)"])
         let jid = try JID("juliet@one.example/r")

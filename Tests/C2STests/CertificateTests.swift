@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import ComponentLink
 import Config
 import Daemon
 import TLS
+import TestSupport
 import Testing
 
 @testable import C2S
@@ -11,7 +13,8 @@ import Testing
     private func configuration() throws -> JackdawConfiguration {
         var configuration = JackdawConfiguration()
         configuration.domains = try [
-            ("one.example", TestCertificate.identity()), ("müller.example", TestCertificate.muellerIdentity()),
+            ("one.example", TestCertificates.identity("one.example")),
+            ("müller.example", TestCertificates.identity("xn--mller-kva.example")),
         ].map { name, identity in
             var domain = HostedDomain(name: name)
             domain.certificate = identity.certificateFile

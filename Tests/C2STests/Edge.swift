@@ -8,6 +8,7 @@ import NIOCore
 import NIOEmbedded
 import SASL
 import TLS
+import TestSupport
 import Testing
 import XMPPCore
 import XMPPStream
@@ -58,7 +59,7 @@ final class Edge {
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         )
         box.edge = self
-        let identities = ["one.example": try TestCertificate.identity()]
+        let identities = ["one.example": try TestCertificates.identity("one.example")]
         hub.tlsContexts = [
             .startTLS: try TLSContext(server: .init(identities: identities, defaultDomain: "one.example")),
             .direct: try TLSContext(

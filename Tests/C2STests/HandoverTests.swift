@@ -99,9 +99,28 @@ import XMPPCore
         #expect(sent[4].contains("id='4'"))
         let word = isClean ? "close" : "detached"
         #expect(sent[5] == "\(session.name)' a='1'><\(word) xmlns='urn:jackdaw:session:0'/>")
-        #expect(edge.hub.ghosts.isEmpty)
+        // Until it is taken, it is told to whoever becomes the owner.
+        #expect(edge.hub.ghosts.count == 1)
         edge.startSM(epoch: 3)
+        #expect(edge.takeSent().count == 7)
+        edge.sm(session, .handover(.taken))
+        #expect(edge.hub.ghosts.isEmpty)
+        edge.startSM(epoch: 4)
         #expect(edge.takeSent().count == 1)
+    }
+
+    @Test func `a session that breaks while its owner does not answer is presented to the next one`() throws {
+        let edge = try Edge()
+        let (client, session) = try managed(edge)
+        client.breakConnection()
+        #expect(edge.takeSent() == ["\(session.name)' a='1'><detached xmlns='urn:jackdaw:session:0'/>"])
+        #expect(edge.hub.connectionCount == 0)
+        edge.startSM(epoch: 2)
+        let sent = edge.takeSent()
+        #expect(sent.first?.contains("<passport ") == true)
+        #expect(sent.dropLast().last == "\(session.name)' a='1'><detached xmlns='urn:jackdaw:session:0'/>")
+        edge.sm(session, .end(SessionMessage.End(condition: .conflict, text: nil)))
+        #expect(edge.hub.ghosts.isEmpty)
     }
 
     @Test func `a session whose user gets another owner is presented to that one, and hears nothing of the old one`()
@@ -140,6 +159,26 @@ import XMPPCore
             #expect(edge.takeSent().filter { $0.contains("<open ") }.count == 1)
         }
         #expect(waiting.isOpen)
+    }
+
+    @Test func `what a client asks of an owner that has not asked for its sessions follows these`() throws {
+        let edge = try Edge()
+        let (client, _) = try managed(edge)
+        client.breakConnection()
+        edge.hub.instanceUnavailable(name: Edge.sm)
+        edge.hub.instanceAvailable(name: Edge.sm, epoch: "2", names: ["one.example"])
+        let back = try edge.connect()
+        try back.logIn()
+        _ = edge.takeSent()
+        back.send("<resume xmlns='urn:xmpp:sm:3' previd='secret' h='1'/>")
+        #expect(edge.takeSent() == [])
+        edge.hub.received(Self.map(2, Edge.sm), from: Edge.sm)
+        let sent = edge.takeSent()
+        let passport = try #require(sent.firstIndex { $0.contains("<passport ") })
+        let request = try #require(sent.firstIndex { $0.contains("<resume ") })
+        #expect(passport < request)
+        #expect(sent.filter { $0.contains("<resume ") }.count == 1)
+        #expect(sent.last?.contains("<presented ") == true)
     }
 
     @Test func `what is held for too long is refused, if nobody was told of it`() throws {

@@ -290,13 +290,23 @@ import XMPPCore
             ]
         )
         let jid = try JID("juliet@one.example/r")
-        let resumed = SessionMessage.Resumed(session: "old", attach: 2, jid: jid, h: 5, next: 9, sent: 7)
+        let resumed = SessionMessage.Resumed(
+            session: "old",
+            attach: 2,
+            jid: jid,
+            h: 5,
+            next: 9,
+            sent: 7,
+            lately: ["i1", "i2"]
+        )
         #expect(
             conversation.event { $0.resumed(resumed) } == [
                 "* renamed from fresh to old", "<resumed xmlns='urn:xmpp:sm:3' h='5' previd='token'/>",
                 "* session juliet@one.example/r",
             ]
         )
+        // The next owner must not send again what the client acknowledged on another connection.
+        #expect(conversation.machine.passport?.management?.lately == ["i1", "i2"])
         #expect(
             conversation.client("<presence/>").first?.hasPrefix(
                 "* to SM <j:route from='c2s' to='sm' s='old' a='2' n='9'>"

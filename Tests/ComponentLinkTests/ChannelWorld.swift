@@ -77,6 +77,9 @@ struct ChannelWorld {
         run(ends[end].channel.send(note, bytes: 1, now: now), at: end)
     }
 
+    /// The end's process notices that it stood still for long.
+    mutating func doubt(_ end: Int) { run(ends[end].channel.doubt(now: now), at: end) }
+
     mutating func link(_ end: Int, _ router: Int) {
         guard !ends[end].links[router].isUp else { return }
         ends[end].links[router].isUp = true

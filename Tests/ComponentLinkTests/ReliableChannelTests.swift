@@ -216,6 +216,32 @@ struct ReliableChannelTests {
         #expect(full.send("two", bytes: 1, now: 0).texts == ["restarted one two", "sync a.1 to ? have 0 ask 2"])
     }
 
+    @Test("After a long stand-still nothing is taken until the other end has answered that it still means us")
+    func doubt() {
+        var channel = Self.confirmed()
+        #expect(channel.received(1, bytes: 1, now: 0) == .taken)
+        #expect(channel.doubt(now: 9_000).texts == ["sync a.0 to b.0 have 1 gap ask 2"])
+        #expect(channel.received(2, bytes: 1, now: 9_000) == .dropped)
+        // An answer to an older question may be as old as the messages.
+        let old = Channel.Sync(me: Self.peer, you: Self.me, have: 0, answers: 1)
+        #expect(channel.received(old, over: 1, now: 9_000).texts == [])
+        #expect(channel.received(2, bytes: 1, now: 9_000) == .dropped)
+        let answer = Channel.Sync(me: Self.peer, you: Self.me, have: 0, answers: 2)
+        #expect(channel.received(answer, over: 1, now: 9_000).texts == [])
+        #expect(channel.received(2, bytes: 1, now: 9_000) == .taken)
+    }
+
+    @Test("An answer names its question")
+    func answer() throws {
+        var channel = Self.confirmed()
+        let question = Channel.Sync(me: Self.peer, you: Self.me, have: 0, isGap: true, ask: 7)
+        guard case .sync(let sync, _)? = channel.received(question, over: 1, now: 0).first else {
+            Issue.record("no answer")
+            return
+        }
+        #expect(sync.answers == 7)
+    }
+
     private static let me = Incarnation(epoch: "a", generation: 0)
     private static let peer = Incarnation(epoch: "b", generation: 0)
 
@@ -305,7 +331,7 @@ struct ReliableChannelTests {
     ) {
         let end = random.below(2)
         let router = random.below(world.routers)
-        switch random.below(24) {
+        switch random.below(25) {
         case 0...4: world.send(from: end)
         case 5...8: world.route(from: end, router)
         case 9...12: world.read(end, router)
@@ -320,6 +346,7 @@ struct ReliableChannelTests {
         case 18 where mayRestart: world.restart(end, routerReads: random.below(3))
         case 19, 20: world.settle()
         case 21: world.frozen.formSymmetricDifference([router])
+        case 22: world.doubt(end)
         default: for end in 0...1 { world.link(end, router) }
         }
     }

@@ -114,6 +114,20 @@ import XMPPCore
                 SessionMessage.Resumed(session: "s0", attach: 4, jid: jid("a@localhost/r"), h: 1, next: 2, sent: 3)
             )
         ),
+        Example(
+            "<resumed \(x) session='s0' attach='4' jid='a@localhost/r' h='1' next='2' sent='3' lately='i1 i2'/>",
+            .resumed(
+                SessionMessage.Resumed(
+                    session: "s0",
+                    attach: 4,
+                    jid: jid("a@localhost/r"),
+                    h: 1,
+                    next: 2,
+                    sent: 3,
+                    lately: ["i1", "i2"]
+                )
+            )
+        ),
         Example("<resume-failed \(x) h='5'/>", .resumeFailed(h: 5)),
         Example("<resume-failed \(x)/>", .resumeFailed(h: nil)),
         Example("<acknowledged \(x) h='9'/>", .acknowledged(h: 9)),

@@ -72,6 +72,8 @@ import Testing
             router: {listen: "127.0.0.1:0"}
             components:
               - {names: [IRC.example.org], secret_file: s, internal: true, default_route: true}
+            supervisor:
+              s2s: 0
             c2s:
               listeners: [{address: "[::1]:0", tls: direct}]
               limits: {stanza_burst: 7, bytes_burst: 2 MiB}

@@ -21,7 +21,7 @@ import Testing
             httpPort = try FreePort.next()
             let port = try FreePort.next()
             try FileManager.default.createDirectory(atPath: "\(directory)/secrets", withIntermediateDirectories: false)
-            for name in ["router-c2s", "router-sm", "router-ctl"] {
+            for name in ["router-c2s", "router-sm", "router-s2s", "router-ctl"] {
                 let path = "\(directory)/secrets/\(name)"
                 let attributes: [FileAttributeKey: Any] = [.posixPermissions: 0o600]
                 _ = FileManager.default.createFile(

@@ -120,9 +120,10 @@ extension OwnSuites {
             }
             for (file, name) in [("remote.yml", "~"), ("wrong.yml", "router.example.org")] {
                 try suite.writeConfiguration(file) {
+                    $0.replace("\n  router: 1\n", with: "\n  router: 0\n")
                     $0.replace(
                         "\nrouter:\n",
-                        with: "\nsupervisor:\n  router: 0\nrouter:\n  remote:\n    - address: 127.0.0.1:\(port)\n"
+                        with: "\nrouter:\n  remote:\n    - address: 127.0.0.1:\(port)\n"
                             + "      certificate: certificates/router.pem\n      name: \(name)\n"
                     )
                     $0.replace("127.0.0.1:\(suite.clientPort)\n", with: "127.0.0.1:\(clients)\n")

@@ -53,12 +53,28 @@ import XMPPCore
         var table = RouteTable()
         #expect(table.bind(one, external("sm-1.jackdaw.internal"), servesItsName: false) == true)
         #expect(table.declare(one, LinkDeclaration(epoch: "e", names: ["a", "b"], isDefaultRoute: true)) == true)
-        #expect(table.defaultRoute == one)
+        #expect(table.defaultRoutes == [one])
         #expect(table.declare(one, LinkDeclaration(epoch: "e", names: ["b", "c"])) == true)
         #expect(table.link(serving: "a", from: "", to: "") == nil)
         #expect(table.link(serving: "b", from: "", to: "") == one)
         #expect(table.link(serving: "c", from: "", to: "") == one)
-        #expect(table.defaultRoute == nil)
+        #expect(table.defaultRoutes.isEmpty)
+    }
+
+    @Test func `those of one kind share the default route, each pair of domains with one of them`() {
+        var table = RouteTable()
+        for (id, name) in [(one, "s2s-1.jackdaw.internal"), (two, "s2s-2.jackdaw.internal")] {
+            #expect(table.bind(id, external(name), servesItsName: false, group: "s2s") == true)
+            #expect(table.declare(id, LinkDeclaration(epoch: "e", isDefaultRoute: true)) == true)
+        }
+        let pairs = (0..<100).map { ("a.example", "d\($0).example") }
+        let chosen = pairs.map { table.defaultRoute(from: $0.0, to: $0.1) }
+        #expect(chosen.count { $0 == one } > 20 && chosen.count { $0 == two } > 20)
+        #expect(table.remove(two) != nil)
+        #expect(pairs.allSatisfy { table.defaultRoute(from: $0.0, to: $0.1) == one })
+        // Of another kind nobody takes it.
+        #expect(table.bind(two, external("x-1.jackdaw.internal"), servesItsName: false, group: "x") == true)
+        #expect(table.declare(two, LinkDeclaration(epoch: "e", isDefaultRoute: true)) == false)
     }
 
     @Test func `a declaration with a name that is taken changes nothing`() throws {

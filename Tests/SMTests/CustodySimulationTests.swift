@@ -3,6 +3,7 @@
 import ComponentLink
 import Config
 import NIOEmbedded
+import TestSupport
 import Testing
 import XML
 import XMPPCore

@@ -112,6 +112,28 @@ import XMPPCore
         #expect(world.database.spool(bobJID).isEmpty)
     }
 
+    @Test(
+        "What is still being written when the spool has been read comes as well, before what is newer",
+        arguments: [1, 150]
+    )
+    func written(count: Int) throws {
+        let world = world()
+        let ann = TestClient.online(world, "ann@localhost", resume: true)
+        TestClient.online(world, "bob@localhost", resume: true).detach()
+        world.database.isSlow = true
+        for number in 0..<count { chat(ann, number, bytes: 10) }
+        // The connection that reads is not behind the one that writes.
+        world.database.isSlow = false
+        let bob = TestClient(world, "bob@localhost", resource: "two")
+        bob.enable()
+        bob.send("<presence/>")
+        world.loop.run()
+        chat(ann, count, bytes: 10)
+        world.database.answer()
+        #expect(try hearAll(world, bob, isCounting: true) == Array(0...count))
+        #expect(world.database.spool(bobJID).isEmpty)
+    }
+
     @Test("What waits in memory while the spool is read is bounded by its bytes")
     func waiting() throws {
         let world = world()

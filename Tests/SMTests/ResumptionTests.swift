@@ -69,6 +69,44 @@ import XMPPCore
         #expect(bob.name == old && bob.attach == 2)
     }
 
+    private func resume(_ client: TestClient, h: UInt32, as name: String) {
+        let request = SessionMessage.Resume(user: bobJID, token: client.token ?? "", h: h, address: "", tls: "")
+        world.server.received(SessionMessage(session: name, attach: 1, .resume(request)), from: World.c2s)
+    }
+
+    @Test("A C2S that asks again, as each new map makes it do, does not take the session from its own connection")
+    func askedAgain() {
+        let bob = TestClient.online(world, "bob@localhost", resume: true)
+        let h = UInt32(bob.last ?? 0)
+        bob.detach()
+        let name = world.name()
+        for _ in 0..<2 { resume(bob, h: h, as: name) }
+        let answers = world.take(session: name)
+        #expect(answers.count == 1)
+        guard case .resumed(let resumed)? = answers.first?.content else {
+            Issue.record("not resumed")
+            return
+        }
+        #expect(resumed.attach == 2)
+        #expect(bob.takeEnd() == nil)
+    }
+
+    @Test("The C2S of a resumed session learns which messages its client has got before, for the session's next owner")
+    func tellsWhatWasAcknowledged() {
+        let ann = TestClient.online(world, "ann@localhost", resume: true)
+        let bob = TestClient.online(world, "bob@localhost", resume: true)
+        chat(ann, "one")
+        #expect(bodies(bob.take()) == ["one"])
+        bob.detach()
+        let name = world.name()
+        resume(bob, h: UInt32(bob.last ?? 0), as: name)
+        guard case .resumed(let resumed)? = world.take(session: name).first?.content else {
+            Issue.record("not resumed")
+            return
+        }
+        #expect(resumed.lately.count == 1)
+    }
+
     @Test("Contacts see nothing of a connection that breaks and comes back")
     func quiet() {
         let other = TestClient.online(world, "bob@localhost", resource: "other")
@@ -258,5 +296,21 @@ import XMPPCore
         world.database.isAway = false
         world.advance(seconds: 10)
         #expect(world.database.spool(bobJID).count == 1)
+    }
+
+    @Test("What could not be written while the database was away does not overtake older messages that have rows")
+    func keepsOrderAfterOutage() {
+        let ann = TestClient.online(world, "ann@localhost")
+        chat(ann, "zero")
+        let bob = TestClient.online(world, "bob@localhost")
+        chat(ann, "one")
+        #expect(bodies(bob.take()) == ["one"])
+        world.database.isAway = true
+        bob.detach()
+        let again = TestClient.online(world, "bob@localhost")
+        #expect(bodies(again.take()).isEmpty)
+        world.database.isAway = false
+        world.advance(seconds: 10)
+        #expect(bodies(again.take()) == ["zero", "one"])
     }
 }

@@ -2,7 +2,7 @@
 
 import NIOCore
 
-/// A message: the nth of one client to another. Its text is the `id` of the stanza.
+/// A message: the nth of one client to a user. Its text is the `id` of the stanza.
 struct MessageKey: Hashable, CustomStringConvertible {
     let from: Int
     let to: Int
@@ -23,14 +23,22 @@ struct MessageKey: Hashable, CustomStringConvertible {
     var description: String { "\(from).\(to).\(number)" }
 }
 
+/// A session of a client: from its bind on, over its resumptions.
+struct ClientSession: Hashable, CustomStringConvertible {
+    let client: Int
+    let number: Int
+
+    var description: String { "\(number) of client \(client)" }
+}
+
 /// What became of every message, by the clients' own accounts; and the first broken promise.
 struct DeliveryRecords {
     private struct Message {
         var isAcknowledged = false
         var isInDoubt = false
         var hasFailed = false
-        /// By the sessions of its receiver, the first one first.
-        var sessions: [Int] = []
+        /// By the sessions of its receiver's clients, the first one first.
+        var sessions: [ClientSession] = []
         var stableID = ""
     }
 
@@ -41,8 +49,9 @@ struct DeliveryRecords {
 
     private var messages: [MessageKey: Message] = [:]
     private var sent: [Direction: Int] = [:]
-    /// The last number that a session of the receiver got.
-    private var last: [Direction: (session: Int, number: Int)] = [:]
+    /// The last number that a session of the receiver got. A user with several clients is not in it: what one of them did
+    /// not acknowledge goes to another one, which may have newer ones already.
+    private var last: [Direction: (session: ClientSession, number: Int)] = [:]
     private(set) var fault: String?
 
     var count: Int { messages.count }
@@ -55,14 +64,22 @@ struct DeliveryRecords {
         return key
     }
 
-    mutating func received(_ key: MessageKey, at client: Int, session: Int, content: ByteBuffer) {
-        guard var message = messages[key], key.to == client else { return blame("\(key) is nobody's") }
+    /// A session of the user with this index got a message; `isAlone`: the user has no other client.
+    mutating func received(
+        _ key: MessageKey,
+        by user: Int,
+        _ session: ClientSession,
+        isAlone: Bool,
+        content: ByteBuffer
+    ) {
+        guard var message = messages[key], key.to == user else { return blame("\(key) is nobody's") }
         let id = Self.stableID(content)
         if message.sessions.contains(session) { blame("\(key) came twice in session \(session)") }
         if !message.sessions.isEmpty, id != message.stableID { blame("\(key) came with another stable id") }
         message.stableID = id
         message.sessions.append(session)
         messages[key] = message
+        guard isAlone else { return }
         let direction = Direction(from: key.from, to: key.to)
         if let last = last[direction], last.session == session, last.number >= key.number {
             blame("\(key) came after \(last.number)")

@@ -13,21 +13,24 @@ struct Schedule {
     private(set) var log: [String] = []
     private(set) var messages = 0
 
-    init(seed: UInt64) {
+    /// The rule that is broken in it, to see that this is noticed.
+    let mutation: Mutation?
+
+    init(seed: UInt64, mutation: Mutation? = nil) {
         self.seed = seed
+        self.mutation = mutation
     }
 
     /// Runs it; gives the first broken promise.
     mutating func run(isTraced: Bool = false) -> String? {
-        // The generator's sequences of seeds that follow each other are the same but for one number.
-        var seeds = SeededGenerator(seed: seed)
-        var random = SeededGenerator(seed: seeds.next())
+        var random = SeededGenerator(seed: seed)
         let world = SimulatedWorld(
             owners: 1 + random.below(3),
             edges: 1 + random.below(2),
             routers: 1 + random.below(2),
-            clients: 2 + random.below(2),
-            random: random
+            clients: 2 + random.below(3),
+            random: random,
+            mutation: mutation
         )
         if isTraced { world.network.log = [] }
         defer { world.end() }
@@ -79,8 +82,8 @@ struct Schedule {
 
     private func send(from client: SimulatedClient, _ world: SimulatedWorld) {
         for _ in 0..<(1 + world.random.below(3)) {
-            let other = (client.index + 1 + world.random.below(world.clients.count - 1)) % world.clients.count
-            client.send(to: world.clients[other])
+            let others = world.clients.filter { $0.user != client.user }
+            client.send(to: others[world.random.below(others.count)])
         }
     }
 

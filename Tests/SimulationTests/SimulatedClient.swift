@@ -37,6 +37,15 @@ final class SimulatedClient {
     /// Whether it answers requests for an acknowledgement by itself.
     let isPrompt: Bool
     private(set) var phaseSince: Int64 = 0
+    /// The C2S to which it connected last, and the one where its session was last.
+    private weak var edge: SimulatedEdge?
+    private weak var home: SimulatedEdge?
+    private var brokenSince: Int64 = 0
+    /// A resumption broke before its answer: who has the session, the client cannot know.
+    private var isResumptionInDoubt = false
+    /// A resumption or bind of this session broke before its answer: it may come late, and take what a newer one has.
+    private var hasAbandonedRequest = false
+    private var isDisplaced = false
 
     init(_ index: Int, user: BareJID, isPrompt: Bool, in world: SimulatedWorld) {
         self.index = index
@@ -63,6 +72,7 @@ final class SimulatedClient {
         guard phase == .offline, let wire = edge.connect(user) else { return }
         trace { "connects to \(edge.name)" }
         self.wire = wire
+        self.edge = edge
         reader = StreamReader(trust: .internalLink, contentNamespaces: [Namespace.client])
         turn(to: .opening)
         write(Self.header)
@@ -74,7 +84,7 @@ final class SimulatedClient {
 
     func send(to other: SimulatedClient) {
         guard phase == .online else { return }
-        let key = world.records.send(from: index, to: other.index)
+        let key = world.records.send(from: index, to: world.index(of: other.user))
         let text = "<message to='\(other.user)' type='chat' id='\(key)'><body>x</body></message>"
         trace { "sends \(key)" }
         count(text, key)
@@ -114,6 +124,12 @@ final class SimulatedClient {
     }
 
     private func disconnected() {
+        if phase == .online { brokenSince = world.network.now }
+        if phase == .resuming {
+            isResumptionInDoubt = true
+        }
+        if phase == .resuming || phase == .binding { hasAbandonedRequest = true }
+        isDisplaced = false
         wire = nil
         reader = nil
         turn(to: .offline)
@@ -141,7 +157,7 @@ final class SimulatedClient {
         }
         if self.wire === wire, wire.isEnded {
             trace { "is disconnected" }
-            if phase == .online, !wire.isServerGone { world.blame("client \(index) is disconnected") }
+            if phase == .online, !wire.isServerGone, !isDisplaced { world.blame("client \(index) is disconnected") }
             disconnected()
             return true
         }
@@ -164,7 +180,9 @@ final class SimulatedClient {
         case "error", "stream:error":
             trace { "hears \(String(buffer: element.bytes))" }
             // It is there, and so is its C2S: nothing may end its session.
-            if phase == .online { world.blame("client \(index) is dropped: \(String(buffer: element.bytes))") }
+            let error = String(buffer: element.bytes)
+            isDisplaced = hasAbandonedRequest && error.contains("<conflict")
+            if phase == .online, !isDisplaced { world.blame("client \(index) is dropped: \(error)") }
         default: trace { "hears \(String(buffer: element.bytes))" }
         }
     }
@@ -182,7 +200,7 @@ final class SimulatedClient {
     private func bind() {
         turn(to: .binding)
         write(
-            "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r</resource></bind></iq>"
+            "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r\(index)</resource></bind></iq>"
         )
     }
 
@@ -196,6 +214,8 @@ final class SimulatedClient {
         trace { "has a session" }
         session += 1
         turn(to: .online)
+        home = edge
+        isResumptionInDoubt = false
         write("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
         count("<presence/>", nil)
     }
@@ -212,7 +232,13 @@ final class SimulatedClient {
             world.records.failed(key, at: index)
         } else {
             trace { "gets \(key)" }
-            world.records.received(key, at: index, session: session, content: element.content)
+            world.records.received(
+                key,
+                by: world.index(of: user),
+                ClientSession(client: index, number: session),
+                isAlone: world.clients.filter { $0.user == user }.count == 1,
+                content: element.content
+            )
         }
     }
 
@@ -234,6 +260,8 @@ final class SimulatedClient {
         acknowledged(h)
         told = received
         turn(to: .online)
+        home = edge
+        isResumptionInDoubt = false
         for (text, _) in unacknowledged { write(text) }
     }
 
@@ -241,9 +269,22 @@ final class SimulatedClient {
         guard phase == .resuming else { return trace { "is refused something" } }
         trace { "cannot resume, h \(h.map { "\($0)" } ?? "unknown")" }
         if let h { acknowledged(h) }
+        judgeRefusal()
         forgetSession()
         bind()
     }
+
+    /// A session whose C2S lived, and was there for the SMs, while the database was, can be resumed in its time.
+    private func judgeRefusal() {
+        guard let home, world.edges.contains(where: { $0 === home }), !isResumptionInDoubt,
+            world.network.now - brokenSince < Self.resumptionTime, world.databaseTrouble < brokenSince,
+            world.outOfReach[home.name].map({ $0 < brokenSince }) ?? true
+        else { return }
+        world.blame("client \(index) cannot resume its session, which lived at \(home.name)")
+    }
+
+    /// A little less than `resumption_time`, in milliseconds.
+    private static let resumptionTime: Int64 = 50_000
 
     /// What is not acknowledged is in doubt for ever.
     private func forgetSession() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Daemon
+import DequeModule
 import NIOCore
 import NIOEmbedded
 import XMPPCore
@@ -79,6 +80,9 @@ final class SimulatedEdge: SimulatedProcess {
         for wire in wires { hasMoved = wire.work() || hasMoved }
         wires.removeAll(where: \.isOver)
         loop.run()
+        if world.mutation == .ghostsAreForgotten {
+            for ghost in hub.ghosts where ghost.owner != nil { hub.farewellTaken(of: ghost) }
+        }
         return hasMoved
     }
 
@@ -99,7 +103,10 @@ extension SimulatedEdge: SimulatedLinkOwner {
     func instancesComplete() {}
     func readBegan() { hub.linkReadBegan() }
     func received(_ route: RouteFrame) {
-        if hub.takes(route) { return }
+        if hub.takes(route) {
+            if world.mutation == .deliveredTwice { _ = hub.takes(route) }
+            return
+        }
         guard let message = try? SessionMessage(route) else { fatalError("\(String(buffer: route.bytes))") }
         hub.received(message, from: route.from)
     }

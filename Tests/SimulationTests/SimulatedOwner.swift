@@ -14,6 +14,7 @@ final class SimulatedOwner: SimulatedProcess {
     let server: SMServer
     let connection: SimulatedConnection
     private let keeper: OwnershipKeeper
+    private let records: SessionRecordWriter
     private var wasEvicted = false
     private var isLeaving = false
     /// It has given up its users, and ends.
@@ -41,10 +42,17 @@ final class SimulatedOwner: SimulatedProcess {
             eventLoop: loop,
             logger: Self.logger
         )
+        records = SessionRecordWriter(
+            SessionRecordAuthor(instance: name, incarnation: epoch),
+            store: SimulatedRecords(connection: connection),
+            eventLoop: loop,
+            logger: Self.logger
+        )
         super.init(link, loop, world)
         link.owner = self
         connect()
         server.start()
+        records.start()
         join()
     }
 
@@ -57,7 +65,12 @@ final class SimulatedOwner: SimulatedProcess {
             wasEvicted = false
             world.network.trace { "\(name): map \(map)" }
             connection.renewFence(epoch: map.epoch) { isKept && map.owner(of: $0) == name }
+            records.renewFence(epoch: map.epoch) { isKept && map.owner(of: $0) == name }
             server.mapChanged(map)
+            if world.mutation == .takeoverDoesNotWait {
+                for edge in server.takeover?.awaited ?? [] { server.takeover?.gone(edge) }
+                server.endTakeoverIfHeard()
+            }
         }
         keeper.onEvicted = { [unowned self] in
             world.network.trace { "\(name): evicted" }
@@ -66,6 +79,8 @@ final class SimulatedOwner: SimulatedProcess {
             join()
         }
         connection.onFenced = { [unowned self] in keeper.look() }
+        records.liveSessions = { [unowned self] in server.sessionRecords }
+        server.records = records
         server.whenMapIsOld = { [unowned self] in keeper.look() }
     }
 
@@ -79,9 +94,11 @@ final class SimulatedOwner: SimulatedProcess {
         isLeaving = true
         server.depart().assumeIsolated().whenComplete { departure in
             let epoch = (try? departure.get())?.epoch
-            self.keeper.leave().assumeIsolated().whenComplete { result in
-                if case .success = result, let epoch { self.server.tellReleased(under: epoch) }
-                self.isGone = true
+            self.records.stop().assumeIsolated().whenComplete { _ in
+                self.keeper.leave().assumeIsolated().whenComplete { result in
+                    if case .success = result, let epoch { self.server.tellReleased(under: epoch) }
+                    self.isGone = true
+                }
             }
         }
     }
@@ -96,6 +113,8 @@ final class SimulatedOwner: SimulatedProcess {
         keeper.onEvicted = {}
         connection.onFenced = {}
         server.whenMapIsOld = {}
+        server.records = nil
+        records.liveSessions = { [] }
         server.stop()
         connection.abandon()
     }
@@ -106,6 +125,7 @@ final class SimulatedOwner: SimulatedProcess {
         let facts = [
             ("takeover", server.takeover != nil), ("held work", !server.heldWork.isEmpty),
             ("arrivals", !server.arrivals.isEmpty), ("gated", !server.gated.isEmpty),
+            ("resumptions", !server.waitingResumptions.isEmpty),
             ("forwarded", !server.forwarded.isEmpty), ("database", !connection.isIdle),
             ("ledger", users.contains { !$0.ledger.isEmpty }),
             ("homeless", users.contains { !$0.spool.homeless.isEmpty }),
@@ -135,6 +155,7 @@ final class SimulatedOwner: SimulatedProcess {
         var instanceName: String { link.instance.name }
         var queuedBytes: Int { 0 }
 
+        func hasWay(to instance: String) -> Bool { true }
         func send(_ stanza: Stanza) -> Bool { true }
         func send(_ message: SessionMessage, to instance: String) -> Bool { link.send(message, to: instance) }
         func send(_ stanza: Stanza, number: UInt64?, id: String?, by route: SessionRoute) -> Bool {
@@ -146,11 +167,24 @@ final class SimulatedOwner: SimulatedProcess {
 
 extension SimulatedOwner: SimulatedLinkOwner {
     func instanceAvailable(_ instance: LinkInstance) { server.instanceAvailable(instance) }
-    func instanceUnavailable(_ instance: LinkInstance) { server.instanceUnavailable(instance) }
+    func instanceUnavailable(_ instance: LinkInstance) {
+        world.outOfReach[instance.name] = world.network.now
+        server.instanceUnavailable(instance)
+    }
     func instancesComplete() { server.instancesComplete() }
     func readBegan() {}
     func received(_ route: RouteFrame) {
         guard let message = try? SessionMessage(route) else { fatalError("\(String(buffer: route.bytes))") }
+        if case .stanza(_, .some(let number), _) = message.content, world.mutation == .settledAtOnce {
+            _ = link.send(
+                SessionMessage(session: message.session, attach: message.attach, .settled(number: number)),
+                to: route.from
+            )
+        }
+        if case .handover(.forwarded(let stanza)) = message.content, world.mutation == .forwardedIsSettledAtOnce {
+            _ = link.send(SessionMessage(.handover(.settled([stanza.token]))), to: route.from)
+        }
+        if case .handover(.unacknowledged) = message.content, world.mutation == .unacknowledgedIsNotPresented { return }
         server.received(message, from: route.from)
     }
     func readComplete() { server.sendReports() }

@@ -19,23 +19,34 @@ final class SimulatedWorld {
     /// What is asked of the database is answered later.
     var isDatabaseSlow = false
     private var starts = 0
+    /// The rule that is broken.
+    let mutation: Mutation?
+    /// When the database last went, or was back, and since when each C2S was last out of an SM's reach.
+    private(set) var databaseTrouble: Int64 = -1
+    var outOfReach: [String: Int64] = [:]
 
     static let users: [BareJID] = (0..<4).map { index in
         guard let user = try? BareJID(local: "u\(index)", domain: "localhost") else { fatalError("no JID") }
         return user
     }
 
-    init(owners: Int, edges: Int, routers: Int, clients: Int, random: SeededGenerator) {
+    init(owners: Int, edges: Int, routers: Int, clients: Int, random: SeededGenerator, mutation: Mutation? = nil) {
         self.random = random
+        self.mutation = mutation
         network = SimulatedNetwork(routers: routers)
         database = SimulatedDatabase(users: Self.users)
+        database.mutation = mutation
         self.owners = Array(repeating: nil, count: owners)
         self.edges = Array(repeating: nil, count: edges)
         for index in 0..<clients {
             let isPrompt = self.random.below(3) > 0
-            self.clients.append(SimulatedClient(index, user: Self.users[index], isPrompt: isPrompt, in: self))
+            // The first two are two users; others may be the same ones.
+            let user = Self.users[index < 2 ? index : self.random.below(index + 1)]
+            self.clients.append(SimulatedClient(index, user: user, isPrompt: isPrompt, in: self))
         }
     }
+
+    func index(of user: BareJID) -> Int { Self.users.firstIndex(of: user) ?? -1 }
 
     /// Ends everything, so that nothing holds itself.
     func end() {
@@ -95,7 +106,9 @@ final class SimulatedWorld {
         network.trace { "the database goes" }
         for owner in owners.compactMap({ $0 }) { owner.connection.breaks(afterEffect: random.below(2) == 0) }
         database.isAway = true
+        databaseTrouble = network.now
         if random.below(2) == 0 { loseDatabasePatience() }
+        if random.below(4) == 0 { database.forgetRecords() }
     }
 
     func loseDatabasePatience() {
@@ -106,6 +119,7 @@ final class SimulatedWorld {
     func databaseComes() {
         network.trace { "the database is there" }
         database.isAway = false
+        databaseTrouble = network.now
         for owner in owners.compactMap({ $0 }) { owner.connection.isBack() }
     }
 

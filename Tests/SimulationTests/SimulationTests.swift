@@ -33,6 +33,21 @@ import Testing
         print("\(Self.schedules) schedules, \(messages) messages")
     }
 
+    /// So many schedules may pass before a broken rule is noticed.
+    private static let mostMutated = 1_000
+
+    @Test(arguments: Mutation.allCases) func `a broken rule is noticed`(mutation: Mutation) {
+        for seed in 0..<Self.mostMutated {
+            var schedule = Schedule(seed: UInt64(seed), mutation: mutation)
+            guard let fault = schedule.run() else { continue }
+            var sound = Schedule(seed: UInt64(seed))
+            guard sound.run() == nil else { continue }
+            print("\(mutation): schedule \(seed): \(fault.prefix(100))")
+            return
+        }
+        Issue.record("nothing is noticed in \(Self.mostMutated) schedules")
+    }
+
     /// Runs the schedule again until it fails, and gives its events. The names of sessions are random and tables have no
     /// order, so that a rare fault may take a few tries.
     private static func trace(_ seed: Int) -> String {

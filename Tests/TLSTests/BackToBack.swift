@@ -51,9 +51,10 @@ final class BackToBack {
         server serverContext: TLSContext,
         defaultDomain: String? = nil,
         client configuration: TLSContext.ClientConfiguration = .init(),
-        sni: String? = "one.example"
+        sni: String? = "one.example",
+        dane: DANE? = nil
     ) throws {
-        clientTLS = try TLSHandler(context: TLSContext(client: configuration), domain: sni)
+        clientTLS = try TLSHandler(context: TLSContext(client: configuration), domain: sni, dane: dane)
         serverTLS = try TLSHandler(context: serverContext, domain: defaultDomain)
         try server.pipeline.syncOperations.addHandlers(serverTLS, serverRecorder)
         try client.pipeline.syncOperations.addHandlers(clientTLS, clientRecorder)

@@ -3,6 +3,7 @@
 import Foundation
 import NIOCore
 import Testing
+import XMLTestSupport
 
 @testable import XML
 

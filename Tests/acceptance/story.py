@@ -3,11 +3,13 @@
 
 import asyncio
 import contextlib
+import json
 import pathlib
 import unittest
 
 from running import RunningSuite
 from slixmpp_client import Client, Refused
+from suite import until
 
 # Set by main.py before any test runs.
 binaries: pathlib.Path
@@ -65,3 +67,17 @@ class Story(unittest.IsolatedAsyncioTestCase):
         """A message to somebody who is away, taken by the server."""
         sender.send_message(mto=receiver, mbody=body, mtype="chat")
         await sender.ping()
+
+    async def until_returned(self, name: str, pid: int) -> None:
+        """Until a process that was killed has a successor."""
+        await asyncio.to_thread(until, lambda: self.has_returned(name, pid), f"the return of {name}", 60)
+
+    def has_returned(self, victim: str, pid: int) -> bool:
+        """Another process is there, and all are ready again: they have found what they had lost with it."""
+        status = self.suite.status()
+        if status[victim]["pid"] == pid or not all(row["connected"] for row in status.values()):
+            return False
+        answer = self.suite.call("jackdawctl", "status", "--json", check=False)
+        if answer.returncode != 0:
+            return False
+        return {row["instance"] for row in json.loads(answer.stdout)} | {"postgresql"} == status.keys()

@@ -3,7 +3,6 @@
 
 import asyncio
 import itertools
-import json
 import os
 import pathlib
 import pwd
@@ -11,7 +10,7 @@ import signal
 
 from slixmpp_client import Client
 from story import Story
-from suite import IS_ROOT, until
+from suite import IS_ROOT
 
 KEYS = ["process", "instance", "pid", "uptime", "connected", "sessions"]
 
@@ -54,7 +53,7 @@ class ProcessTests(Story):
     async def test_status_shows_what_runs_with_the_documented_keys(self):
         client = await self.client("bob")
         rows = list((await self.status()).values())
-        self.assertEqual([row["instance"] for row in rows], ["postgresql", "router-1", "sm-1", "c2s-1"])
+        self.assertEqual([row["instance"] for row in rows], ["postgresql", "router-1", "sm-1", "s2s-1", "c2s-1"])
         for row in rows:
             self.assertEqual(list(row), KEYS)
             self.assertEqual(row["process"], row["instance"].partition("-")[0])
@@ -62,8 +61,8 @@ class ProcessTests(Story):
             self.assertIsInstance(row["uptime"], int)
             owner = pathlib.Path(f"/proc/{row['pid']}").stat().st_uid
             self.assertEqual(pwd.getpwuid(owner).pw_name, "jackdaw" if IS_ROOT else pwd.getpwuid(os.getuid()).pw_name)
-        # SM and C2S: Bob's session. The router: SM and C2S. PostgreSQL does not say.
-        self.assertEqual([row["sessions"] for row in rows], [None, 2, 1, 1])
+        # SM and C2S: Bob's session. The router: SM, S2S and C2S. S2S has none, and PostgreSQL does not say.
+        self.assertEqual([row["sessions"] for row in rows], [None, 3, 1, 0, 1])
         await client.log_out()
         self.assertEqual((await self.call("jackdawctl", "check")).returncode, 0)
 
@@ -108,7 +107,7 @@ class ProcessTests(Story):
             pid = (await self.pids())[victim]
             os.kill(pid, signal.SIGKILL)
             await self.chat(f"while {victim} is away")
-            await asyncio.to_thread(until, lambda: self.has_returned(victim, pid), f"the return of {victim}", 60)
+            await self.until_returned(victim, pid)
         await self.call("supervisor", "scale", "router", "1")
         after = await self.pids()
         self.assertNotIn("router-2", after)
@@ -122,22 +121,12 @@ class ProcessTests(Story):
         before = await self.pids()
         for victim in ("c2s-2", "c2s-1", "sm-1", "router-1", "postgresql"):
             os.kill(before[victim], signal.SIGKILL)
-            await asyncio.to_thread(until, lambda: self.has_returned(victim, before[victim]), f"the return of {victim}", 60)
+            await self.until_returned(victim, before[victim])
             after = await self.pids()
             self.assertNotEqual(after[victim], before[victim])
             self.assertEqual(after | {victim: 0}, before | {victim: 0}, f"{victim} was killed")
             before = after
             await self.chat(f"after {victim}")
-
-    def has_returned(self, victim: str, pid: int) -> bool:
-        """Another process is there, and all are ready again: they have found what they had lost with it."""
-        status = self.suite.status()
-        if status[victim]["pid"] == pid or not all(row["connected"] for row in status.values()):
-            return False
-        answer = self.suite.call("jackdawctl", "status", "--json", check=False)
-        if answer.returncode != 0:
-            return False
-        return {row["instance"] for row in json.loads(answer.stdout)} | {"postgresql"} == status.keys()
 
     async def chat(self, body: str) -> None:
         # Who asks for a password while the database is on its way back is told to come again.

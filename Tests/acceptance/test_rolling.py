@@ -1,120 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""People talk while every C2S is restarted, one after the other: their clients resume elsewhere, and nothing is lost."""
+"""People talk while processes under them are restarted or exchanged: their clients resume, and nothing is lost."""
 
-import asyncio
+import os
+import signal
 
-from slixmpp.xmlstream.xmlstream import NotConnectedError
-from slixmpp_client import SECONDS, Client
-from story import Story
-
-EDGES = 3
+import story
+from talkers import Talker, TalkingStory
 
 
-class Talker(Client):
-    """Comes back when its connection ends, resumes its session where it can, and notes each login and resumption."""
-
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
-        self.logins = self.resumptions = self.cuts = 0
-        self.is_leaving = False
-        self.has_session = asyncio.Event()
-        self.stream_errors: list[str] = []
-        # What slixmpp took and could not write: it forgets it.
-        self.unwritten: list[tuple[str, str]] = []
-        self.said: tuple[str, str] = ("", "")
-        self.add_event_handler("session_start", self.on_login)
-        self.add_event_handler("session_resumed", self.on_resumption)
-        self.add_event_handler("disconnected", self.on_cut)
-        self.add_event_handler("stream_error", lambda error: self.stream_errors.append(error["condition"]))
-
-    def on_login(self, _) -> None:
-        self.logins += 1
-        self.has_session.set()
-
-    def on_resumption(self, _) -> None:
-        self.resumptions += 1
-        for receiver, body in self.unwritten:
-            self.send_message(mto=receiver, mbody=body, mtype="chat")
-        self.unwritten.clear()
-        self.has_session.set()
-        self.changed.set()
-
-    def on_cut(self, _) -> None:
-        self.has_session.clear()
-        self.cuts += 1
-        if not self.is_leaving:
-            # What else is to be done about the end is done first.
-            asyncio.get_running_loop().call_soon(self.connect, "127.0.0.1", self.suite.ports["starttls"])
-
-    def send_raw(self, data) -> None:
-        try:
-            super().send_raw(data)
-        except NotConnectedError:
-            if f"<body>{self.said[1]}</body>" in str(data):
-                self.unwritten.append(self.said)
-            raise
-
-    def leave(self) -> None:
-        self.is_leaving = True
-        self.abort()
-
-    async def say(self, number: int, receiver: str) -> None:
-        await self.has_session.wait()
-        self.said = (receiver, str(number))
-        self.send_message(mto=receiver, mbody=str(number), mtype="chat")
-
-
-class RollingTests(Story):
-    async def asyncSetUp(self):
-        await super().asyncSetUp()
-        await self.start()
-        await self.call("supervisor", "scale", "c2s", str(EDGES))
-
-    async def talker(self, user: str) -> Talker:
-        """Each a user of its own: what one resource misses goes to the others."""
-        await self.add_users(user)
-        talker = Talker(user, suite=self.suite)
-        self.addCleanup(talker.leave)
-        return await talker.log_in()
-
-    async def talkers_everywhere(self) -> list[Talker]:
-        """As many as it takes until each C2S has some; the kernel chooses."""
-        talkers: list[Talker] = []
-        for number in range(40):
-            talkers.append(await self.talker(f"talker{number}"))
-            places = set((await asyncio.to_thread(self.suite.instances)).values())
-            if len(places) == EDGES and len(talkers) >= 4:
-                return talkers
-        raise AssertionError(f"40 logins reached only {places}")
-
+class RollingTests(TalkingStory):
     async def test_slixmpp_resumes_through_a_rolling_restart_and_loses_nothing(self):
         talkers = await self.talkers_everywhere()
-        is_over = asyncio.Event()
-        said: list[int] = []
-
-        async def talk(sender: Talker, receiver: Talker) -> None:
-            number = 0
-            while not is_over.is_set():
-                await sender.say(number, receiver.boundjid.full)
-                number += 1
-                await asyncio.sleep(0.02)
-            said.append(number)
-            await receiver.until(lambda: len(receiver.bodies) >= number, f"{number} messages")
-            self.assertEqual(receiver.bodies, [str(n) for n in range(number)])
-
-        talks = [asyncio.create_task(talk(sender, receiver)) for sender, receiver in zip(talkers, talkers[1:] + talkers[:1])]
         before = await self.pids()
-        await self.call("supervisor", "restart", "c2s")
+        await self.talk_during(talkers, self.call("supervisor", "restart", "c2s"))
         after = await self.pids()
-        is_over.set()
-        await asyncio.wait_for(asyncio.gather(*talks), SECONDS)
-
         self.assertTrue(all(after[name] != before[name] for name in before if name.startswith("c2s")))
-        self.assertTrue(all(number > 10 for number in said), said)
-        for talker in talkers:
-            # Everybody was at a C2S that ended, and those who went on to one that ended later, again.
-            self.assertGreaterEqual(talker.resumptions, 1)
-            self.assertEqual((talker.logins, talker.resumptions), (1, talker.cuts), talker.boundjid)
-            self.assertEqual(set(talker.stream_errors), {"system-shutdown"})
-        sessions = await asyncio.to_thread(self.suite.instances)
-        self.assertEqual(set(sessions), {talker.boundjid.full for talker in talkers})
+        await self.assert_resumed(talkers)
+
+    async def test_contacts_talk_on_through_an_upgrade_and_see_no_presence_flicker(self):
+        await self.call("supervisor", "scale", "sm", "2")
+        talkers = await self.contacts_everywhere()
+        before, seen = await self.pids(), [list(talker.presences) for talker in talkers]
+        await self.talk_during(talkers, self.call("supervisor", "upgrade", "--binaries", str(story.binaries)))
+        after = await self.pids()
+        self.assertEqual(set(after), set(before))
+        self.assertEqual([name for name in before if before[name] == after[name]], ["postgresql"])
+        await self.assert_resumed(talkers)
+        self.assertEqual([talker.presences for talker in talkers], seen)
+
+    async def test_nobody_notices_that_sm_is_killed(self):
+        talkers = await self.contacts_everywhere()
+        before, seen = await self.pids(), [list(talker.presences) for talker in talkers]
+        await self.talk_during(talkers, self.kill("sm-1"))
+        self.assertNotEqual((await self.pids())["sm-1"], before["sm-1"])
+        self.assertEqual([(talker.logins, talker.cuts) for talker in talkers], [(1, 0)] * len(talkers))
+        self.assertEqual([talker.presences for talker in talkers], seen)
+
+    async def contacts_everywhere(self) -> list[Talker]:
+        """Each sees the presence of the next one, and is seen by it."""
+        talkers = await self.talkers_everywhere()
+        for talker, neighbour in zip(talkers, talkers[1:]):
+            await talker.befriend(neighbour)
+        return talkers
+
+    async def kill(self, name: str) -> None:
+        pid = (await self.pids())[name]
+        os.kill(pid, signal.SIGKILL)
+        await self.until_returned(name, pid)

@@ -25,10 +25,15 @@ c2s:
       tls: starttls
     - address: 127.0.0.1:{direct}
       tls: direct
+s2s:
+  listeners:
+    - address: 127.0.0.1:{servers}
+      tls: starttls
 http:
   router_port: {http_router}
   c2s_port: {http_c2s}
   sm_port: {http_sm}
+  s2s_port: {http_s2s}
 """
 
 
@@ -60,7 +65,7 @@ class RunningSuite(Suite):
         if restored_from:
             self.ports = restored_from.ports
             return
-        names = ["router", "starttls", "direct", "http_router", "http_c2s", "http_sm"]
+        names = ["router", "starttls", "direct", "servers", "http_router", "http_c2s", "http_sm", "http_s2s"]
         self.ports = dict(zip(names, free_ports(len(names))))
         (self.state / "jackdaw.yml").write_text(CONFIGURATION.format(run=self.runtime, **self.ports), encoding="ascii")
 

@@ -17,15 +17,18 @@ class Refused(AssertionError):
 class Client(slixmpp.ClientXMPP):
     """Keeps what arrives in lists, and lets a test wait until something has arrived.
 
-    With `trusted`, a certificate, the server must show that one, for the name of the domain.
+    With `trusted`, a certificate, the server must show that one, for the name of the domain. `endpoint` is where the
+    server is, if it is not the suite. A server that does not show a client its own presence is one that `hides_self`.
     """
 
     def __init__(
         self, user: str, password: str = running.PASSWORD, resource: str = "test", *,
         suite: running.RunningSuite | None = None, domain: str = "localhost", trusted: str | None = None,
+        endpoint: tuple[str, int] | None = None, hides_self: bool = False,
     ):
         super().__init__(f"{user}@{domain}/{resource}", password)
-        self.suite = suite or running.suite
+        self.endpoint = endpoint or ("127.0.0.1", (suite or running.suite).ports["starttls"])
+        self.hides_self = hides_self
         for plugin in ("xep_0030", "xep_0054", "xep_0092", "xep_0198", "xep_0199", "xep_0203"):
             self.register_plugin(plugin)
         if trusted:
@@ -83,14 +86,15 @@ class Client(slixmpp.ClientXMPP):
 
     async def log_in(self) -> "Client":
         self.enable_starttls = True
-        self.connect("127.0.0.1", self.suite.ports["starttls"])
+        self.connect(*self.endpoint)
         await self.until(lambda: self.started or self.failed, "session")
         if not self.started:
             raise Refused(f"{self.boundjid} was refused")
         await self.get_roster()
         self.send_presence()
         # The server's answer to our presence is the presence itself, at every resource (RFC 6121, 4.2.2).
-        await self.until(lambda: (self.boundjid.bare, "available") in self.presences, "presence of its own")
+        if not self.hides_self:
+            await self.until(lambda: (self.boundjid.bare, "available") in self.presences, "presence of its own")
         return self
 
     async def log_out(self) -> None:

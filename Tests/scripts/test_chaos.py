@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 from suite import ROOT, until
 
@@ -115,8 +116,30 @@ class EdgeTests(unittest.TestCase):
                         watch.look()
                         self.assertEqual(watch.pid_of(client.getsockname()[1]), os.getpid())
                         self.assertIsNone(watch.pid_of(1))
+                        # The port is another connection's by now, which nobody has accepted.
+                        port = client.getsockname()[1]
+                        watch.known.clear()
+                        with unittest.mock.patch.object(edges, "client_ports", return_value={port: "0"}):
+                            watch.look()
+                        self.assertIsNone(watch.pid_of(port))
             finally:
                 watch.stop()
+
+    def test_what_the_other_suite_drops_nothing_excuses(self):
+        class NoEdges:
+            client_port = 1
+
+            def instances(self, _component: str) -> list[str]:
+                return []
+
+        watch = Edges(NoEdges(), every=3600)
+        try:
+            watch.ended(1)
+            broken = {"disconnected": 3, "pid": None, "heardAt": watch.outages[0].since}
+            self.assertIsNone(watch.judge(broken))
+            self.assertIsNotNone(watch.judge(broken | {"isRemote": True}))
+        finally:
+            watch.stop()
 
 
 class StopTests(unittest.TestCase):

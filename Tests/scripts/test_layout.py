@@ -22,8 +22,8 @@ class LayoutTests(unittest.TestCase):
         self.run_path.mkdir()
         self.says = {
             "private_database": True, "paths": {"run": str(self.run_path), "logs": str(self.state / "log")},
-            "http": {"address": "127.0.0.1", "router": 15100, "c2s": 15200, "sm": 15300},
-            "supervisor": {"router": 1, "c2s": 2, "sm": 1},
+            "http": {"address": "127.0.0.1", "router": 15100, "c2s": 15200, "sm": 15300, "s2s": 15400},
+            "supervisor": {"router": 1, "c2s": 2, "sm": 1, "s2s": 0},
         }
 
     def suite(self) -> Suite:

@@ -45,7 +45,7 @@ class SupervisorTests(unittest.TestCase):
 
     def test_status_has_exactly_the_documented_keys(self):
         rows = list(self.suite.status().values())
-        self.assertEqual([row["instance"] for row in rows], ["postgresql", "router-1", "sm-1", "c2s-1"])
+        self.assertEqual([row["instance"] for row in rows], ["postgresql", "router-1", "sm-1", "s2s-1", "c2s-1"])
         for row in rows:
             self.assertEqual(list(row), KEYS)
             self.assertIs(row["connected"], True)
@@ -303,7 +303,7 @@ class UpgradeTests(unittest.TestCase):
         after = self.suite.status()
         self.assertTrue(all(row["connected"] for row in after.values()), after)
         # C2S was never touched.
-        self.assertEqual({name for name in after if after[name]["pid"] == self.before[name]}, {"postgresql", "c2s-1", "c2s-2"})
+        self.assertEqual({name for name in after if after[name]["pid"] == self.before[name]}, {"postgresql", "s2s-1", "c2s-1", "c2s-2"})
 
 
 if __name__ == "__main__":

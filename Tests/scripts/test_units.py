@@ -10,7 +10,7 @@ import unittest
 from suite import ROOT
 
 UNITS = ROOT / "etc" / "systemd"
-COMPONENTS = ["router", "sm", "c2s"]
+COMPONENTS = ["router", "sm", "s2s", "c2s"]
 # What one process needs and another does not.
 OWN = ("IPAddress", "LimitNOFILE=", "ExecStart=")
 

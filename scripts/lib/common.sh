@@ -17,7 +17,7 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 SYSTEM_USER=jackdaw
 # What a suite is made of.
-EXECUTABLES=(jackdaw-router jackdaw-c2s jackdaw-sm jackdawctl)
+EXECUTABLES=(jackdaw-router jackdaw-c2s jackdaw-sm jackdaw-s2s jackdawctl)
 # The longest path of a Unix socket is 107 bytes; supervisord binds `supervisor.sock.<pid>` first.
 SOCKET_NAME_BYTES=25
 

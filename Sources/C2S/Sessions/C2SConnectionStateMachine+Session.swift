@@ -178,7 +178,7 @@ extension C2SConnectionStateMachine {
         attach = resumed.attach
         sender = StanzaSender(resumed.jid)
         isResumable = true
-        keep = SessionKeep()
+        keep = SessionKeep(lately: resumed.lately)
         keep.token = token
         keep.tokenSeconds = configuration.resumptionSeconds
         management = StreamManagement(
@@ -237,7 +237,7 @@ extension C2SConnectionStateMachine {
     private mutating func enableReceived(_ element: StreamElement) -> [Action] {
         switch management.enableRequested() {
         case .askOwner(let before):
-            let wantsResumption = element["resume"] == "true" || element["resume"] == "1"
+            let wantsResumption = ManagementElement.isResumable(element)
             let longest = configuration.resumptionSeconds
             let max = element["max"].flatMap { UInt32($0) }.map { min($0, longest) } ?? longest
             let resume = wantsResumption && longest > 0

@@ -8,6 +8,8 @@ struct OwnerTable {
     private struct Instance {
         var epoch: String
         var names: [String]
+        /// It has told a map, and was presented what was its own.
+        var hasAsked = false
     }
 
     private var instances: [String: Instance] = [:]
@@ -16,7 +18,9 @@ struct OwnerTable {
 
     /// An instance was announced; true if it is another process than before: what it held is gone.
     mutating func available(name: String, epoch: String, names: [String]) -> Bool {
-        let old = instances.updateValue(Instance(epoch: epoch, names: names), forKey: name)
+        let old = instances[name]
+        let hasAsked = old?.epoch == epoch && old?.hasAsked == true
+        instances[name] = Instance(epoch: epoch, names: names, hasAsked: hasAsked)
         return old.map { $0.epoch != epoch } ?? false
     }
 
@@ -31,6 +35,11 @@ struct OwnerTable {
         self.map = map
         return true
     }
+
+    /// An instance told a map in force: it wants what is its own.
+    mutating func asked(_ name: String) { instances[name]?.hasAsked = true }
+    /// Whether it did since it came.
+    func hasAsked(_ name: String) -> Bool { instances[name]?.hasAsked ?? false }
 
     /// The owner of a user; nil while it is not there.
     func owner(of user: BareJID) -> String? {

@@ -65,6 +65,11 @@ struct SessionKeep {
     /// All bytes that it keeps.
     var bytes: Int { unsettledBytes + unacknowledgedBytes }
 
+    /// Begins anew, or where another connection of the session left off: with the ids of what its client acknowledged.
+    init(lately ids: [String] = []) {
+        lately = Deque(ids.suffix(Self.idsRemembered))
+    }
+
     /// The client sent a stanza.
     mutating func received(_ number: UInt64, _ message: ChannelMessage, isSaid: Bool, now: UInt64) {
         unsettled.append(Unsettled(number: number, message: message, isSaid: isSaid, since: now))

@@ -6,6 +6,8 @@ package struct ChannelLimits: Sendable {
     package var bytes = 16 << 20
     /// How long the other end may be away, or acknowledge nothing of what it was sent, in milliseconds.
     package var silence: Int64 = 5_000
+    /// A process that stood still for so long may have been given up by the others, in milliseconds.
+    package var standstill: Int64 { self.silence / 2 }
     /// How long a way may stay without an acknowledgement, or a question without an answer, until the other ways are
     /// asked, in milliseconds.
     package var patience: Int64 = 1_000

@@ -59,7 +59,8 @@ enum ChannelWord {
                     you: you,
                     have: try attributes.requiredNumber("have"),
                     isGap: attributes["gap"] == "true",
-                    ask: try attributes.number("ask")
+                    ask: try attributes.number("ask"),
+                    answers: try attributes.number("answers")
                 )
             )
         default: throw .unknownElement(tag.name)
@@ -88,6 +89,7 @@ enum ChannelWord {
                 buffer.writeLinkAttribute("have", sync.have)
                 if sync.isGap { buffer.writeLinkAttribute("gap", "true") }
                 if let ask = sync.ask { buffer.writeLinkAttribute("ask", ask) }
+                if let answers = sync.answers { buffer.writeLinkAttribute("answers", answers) }
             }
             buffer.writeStaticString("/>")
         }

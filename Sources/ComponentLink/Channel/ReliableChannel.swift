@@ -42,13 +42,23 @@ package struct ReliableChannel<Message> {
         /// The number of the question, where it is one: it is answered over the way that it came by, and a later one than
         /// any before moves the other end to that way. Nil: it is none.
         package var ask: UInt64?
+        /// The number of the question that it answers, where it does.
+        package var answers: UInt64?
 
-        package init(me: Incarnation, you: Incarnation?, have: UInt64, isGap: Bool = false, ask: UInt64? = nil) {
+        package init(
+            me: Incarnation,
+            you: Incarnation?,
+            have: UInt64,
+            isGap: Bool = false,
+            ask: UInt64? = nil,
+            answers: UInt64? = nil
+        ) {
             self.me = me
             self.you = you
             self.have = have
             self.isGap = isGap
             self.ask = ask
+            self.answers = answers
         }
     }
 
@@ -99,6 +109,8 @@ package struct ReliableChannel<Message> {
     private var askedAt: Int64 = 0
     /// The last question of the other end.
     private var heardAsk: UInt64 = 0
+    /// Nothing is taken until this question, or a later one, is answered.
+    private var doubtedAsk: UInt64?
 
     /// What the other end has not acknowledged, the first with the number `acknowledged` + 1.
     private var kept: Deque<(message: Message, bytes: Int)> = []
@@ -221,14 +233,14 @@ package struct ReliableChannel<Message> {
         }
         self.acknowledged = number
         self.sent = max(self.sent, number)
-        self.silentSince = self.kept.isEmpty ? nil : now
+        self.silentSince = self.kept.isEmpty && self.doubtedAsk == nil ? nil : now
     }
 
     // MARK: Receiving
 
     /// A message of ``incoming`` came, one that counts as so many bytes; those of any other pair are dropped.
     package mutating func received(_ number: UInt64, bytes: Int, now: @autoclosure () -> Int64) -> Reception {
-        guard self.peer != nil, number > self.taken else { return .dropped }
+        guard self.peer != nil, self.doubtedAsk == nil, number > self.taken else { return .dropped }
         guard number == self.taken + 1 else {
             // Something in between took a message and lost it, or it came another way than those before it: all after
             // what was taken comes again, and until it has there is no more to say.
@@ -272,11 +284,12 @@ package struct ReliableChannel<Message> {
             isNews = true
             actions += self.begin(with: sync.me, now: now)
         }
-        if isNews || sync.ask != nil { actions.append(.sync(self.makeSync(), over: way)) }
+        if isNews || sync.ask != nil { actions.append(.sync(self.makeSync(answers: sync.ask), over: way)) }
         let isLater = sync.ask.map { $0 > self.heardAsk } ?? false
         self.heardAsk = max(self.heardAsk, sync.ask ?? 0)
         // What it says of somebody that we were, or are no longer, is about other messages.
         guard sync.you == self.me, sync.have <= self.exposed else { return actions }
+        if let doubtedAsk, let answered = sync.answers, answered >= doubtedAsk { self.doubtedAsk = nil }
         self.forget(upTo: sync.have, now: now)
         if !self.isConfirmed || (isLater && self.way != way) {
             self.way = way
@@ -285,7 +298,7 @@ package struct ReliableChannel<Message> {
         } else if sync.isGap {
             self.sent = self.acknowledged
         }
-        if self.kept.isEmpty { self.silentSince = nil }
+        if self.kept.isEmpty, self.doubtedAsk == nil { self.silentSince = nil }
         return actions
     }
 
@@ -318,6 +331,7 @@ package struct ReliableChannel<Message> {
         self.takenBytes = 0
         self.gap = nil
         self.heardAsk = 0
+        self.doubtedAsk = nil
         self.isConfirmed = false
         self.silentSince = self.way == nil && self.kept.isEmpty ? nil : now
         return wasKnown ? [.restarted(lost: lost)] : []
@@ -336,8 +350,16 @@ package struct ReliableChannel<Message> {
         return self.begin(with: nil, now: now) + self.ask(now: now)
     }
 
-    private func makeSync(isGap: Bool = false, ask: UInt64? = nil) -> Sync {
-        Sync(me: self.me, you: self.peer, have: self.taken, isGap: isGap, ask: ask)
+    private func makeSync(ask: UInt64? = nil, answers: UInt64? = nil, isGap: Bool = false) -> Sync {
+        // What is in doubt is dropped, and has to come again.
+        Sync(
+            me: self.me,
+            you: self.peer,
+            have: self.taken,
+            isGap: isGap || self.doubtedAsk != nil,
+            ask: ask,
+            answers: answers
+        )
     }
 
     // MARK: Time
@@ -348,12 +370,24 @@ package struct ReliableChannel<Message> {
         self.askedAt += milliseconds
     }
 
+    /// This process stood still for so long that the other end may have given it up. What was on the way meanwhile must
+    /// not be taken then: somebody else may have got it since, and more. So nothing is taken until the other end has
+    /// answered that it still means us; what was dropped comes again.
+    package mutating func doubt(now: Int64) -> [Action] {
+        guard self.peer != nil else { return [] }
+        self.gap = nil
+        self.doubtedAsk = self.asked + 1
+        if self.silentSince == nil { self.silentSince = now }
+        return self.ask(now: now)
+    }
+
     /// To be called every hundred milliseconds or so while ``isWaiting``; ``burstEnded(now:)`` after it.
     package mutating func tick(now: Int64) -> [Action] {
         if let since = self.silentSince {
             if now - since >= self.limits.silence { return self.reset(now: now) }
             // The router may stand still, or what it was given be lost. With one way there is nothing to choose.
-            let isStuck = self.ways.count > 1 || (self.way != nil && !self.isConfirmed)
+            let isStuck =
+                self.ways.count > 1 || (self.way != nil && !self.isConfirmed) || self.doubtedAsk != nil
             if isStuck, now - max(since, self.askedAt) >= self.limits.patience { return self.ask(now: now) }
         }
         return self.tellGap(now: now)

@@ -22,20 +22,28 @@ struct ChaosCommand: AsyncParsableCommand {
     @Option(help: "Share of the clients that come and go.") var comers = 0.2
     @Option(help: "HOST:PORT, may be repeated: where clients connect to, at random (--host and --port).")
     var server: [String] = []
+    @Option(help: "So many of the clients, the last ones, are at --remote-server.") var remote = 0
+    @Option(help: "HOST:PORT of the server of the remote clients.") var remoteServer: String?
+    @Option(help: "Their domain.") var remoteDomain = "remote.example"
     @Option(help: "Seed of all that is random.") var seed: UInt64 = 1
 
     func validate() throws {
         guard partners > 0, clients > partners, rate > 0, (0...1).contains(comers) else {
             throw ValidationError("--partners is at least 1, --clients more than that, --rate above 0, --comers 0 to 1")
         }
-        guard server.allSatisfy({ Self.server($0) != nil }) else { throw ValidationError("--server is HOST:PORT") }
+        guard (server + [remoteServer].compactMap(\.self)).allSatisfy({ Self.server($0) != nil }) else {
+            throw ValidationError("--server and --remote-server are HOST:PORT")
+        }
+        guard (0..<clients).contains(remote), remote == 0 || remoteServer != nil else {
+            throw ValidationError("--remote is less than --clients, and calls for --remote-server")
+        }
     }
 
-    private static func server(_ text: String) -> ChaosFleet.Server? {
+    private static func server(_ text: String) -> ChaosConnector.Server? {
         guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]), port > 0,
             port < 65_536
         else { return nil }
-        return ChaosFleet.Server(host: String(text[..<colon]), port: port)
+        return ChaosConnector.Server(host: String(text[..<colon]), port: port)
     }
 
     func run() async throws {
@@ -46,7 +54,14 @@ struct ChaosCommand: AsyncParsableCommand {
             rate: rate,
             comers: comers,
             bodyBytes: bodyBytes,
-            servers: server.isEmpty ? [.init(host: options.host, port: options.port)] : server.compactMap(Self.server),
+            home: .init(
+                domain: options.domain,
+                servers: server.isEmpty
+                    ? [.init(host: options.host, port: options.port)] : server.compactMap(Self.server)
+            ),
+            remote: remoteServer.flatMap(Self.server).map {
+                (.init(domain: remoteDomain, servers: [$0]), remote)
+            },
             seed: seed
         )
         let clock = ChaosClock()

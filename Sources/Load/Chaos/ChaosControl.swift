@@ -99,6 +99,8 @@ struct ChaosLine: Encodable {
     var disconnected: Int?
     var time: String?
     var port: Int?
+    /// Of a client at the suite that is left alone.
+    var isRemote: Bool?
     var reason: String?
 
     init(answer: String, _ counts: [String: Int], error: String? = nil) {
@@ -109,6 +111,7 @@ struct ChaosLine: Encodable {
         disconnected = disconnect.client
         time = clock.text(disconnect.time)
         port = disconnect.localPort
+        isRemote = disconnect.isRemote
         reason = disconnect.reason
     }
 

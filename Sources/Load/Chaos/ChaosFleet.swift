@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import NIOCore
-import NIOPosix
-import TLS
 
 /// All clients of a chaos run: who writes to whom and when, who is away, and what came of it.
 ///
 /// All state is confined to the generator's one event loop.
 final class ChaosFleet: ChaosClientOwner {
-    struct Server: Sendable {
-        let host: String
-        let port: Int
+    /// Where some of the clients have their accounts.
+    struct Place: Sendable {
+        let domain: String
+        let servers: [ChaosConnector.Server]
     }
 
     struct Plan: Sendable {
@@ -22,7 +21,9 @@ final class ChaosFleet: ChaosClientOwner {
         /// The share of the clients that come and go.
         var comers: Double
         var bodyBytes: Int
-        var servers: [Server]
+        var home: Place
+        /// The last clients are somewhere else, and so many.
+        var remote: (place: Place, count: Int)?
         var seed: UInt64
     }
 
@@ -42,6 +43,8 @@ final class ChaosFleet: ChaosClientOwner {
         let client: Int
         let time: Int64
         let localPort: Int?
+        /// Of a client at the other suite.
+        let isRemote: Bool
         let reason: String
     }
 
@@ -52,8 +55,7 @@ final class ChaosFleet: ChaosClientOwner {
     let plan: Plan
     private let options: LoadOptions
     private let eventLoop: any EventLoop
-    private let passwords: SaltedPasswords
-    private let tls: TLSContext?
+    private let connector: ChaosConnector
     private let padding: String
     private let start = NIODeadline.now()
     private var generator: ChaosRandom
@@ -81,9 +83,8 @@ final class ChaosFleet: ChaosClientOwner {
         self.plan = plan
         self.options = options
         self.eventLoop = eventLoop
-        self.passwords = passwords
         self.disconnected = disconnected
-        tls = options.noTLS ? nil : try TLSContext(client: .init(alpn: options.directTLS ? ["xmpp-client"] : []))
+        connector = try ChaosConnector(options, on: eventLoop, passwords: passwords)
         padding = String(repeating: "x", count: max(plan.bodyBytes - 16, 0))
         generator = ChaosRandom(seed: plan.seed)
         records = ChaosRecords(pairs: plan.clients * plan.partners)
@@ -103,7 +104,11 @@ final class ChaosFleet: ChaosClientOwner {
         return (sender(of: pair) + step) % plan.clients
     }
 
-    func address(of client: Int) -> String { options.bareAddress(client + 1) }
+    private func isRemote(_ client: Int) -> Bool { client >= plan.clients - (plan.remote?.count ?? 0) }
+
+    private func place(of client: Int) -> Place { isRemote(client) ? plan.remote?.place ?? plan.home : plan.home }
+
+    func address(of client: Int) -> String { "\(options.user(client + 1))@\(place(of: client).domain)" }
 
     func stanza(of message: MessageReference, session: Int) -> String {
         ChaosMark(message, session: session).stanza(to: address(of: receiver(of: message.pair)), padding: padding)
@@ -295,7 +300,13 @@ extension ChaosFleet {
     func client(_ client: ChaosClient, lost connection: ChaosConnection, reason: String) {
         events.unexpectedDisconnects += 1
         disconnected(
-            Disconnect(client: client.index, time: now, localPort: connection.localPort, reason: reason)
+            Disconnect(
+                client: client.index,
+                time: now,
+                localPort: connection.localPort,
+                isRemote: isRemote(client.index),
+                reason: reason
+            )
         )
     }
 
@@ -306,44 +317,6 @@ extension ChaosFleet {
     }
 
     func connect(_ client: ChaosClient, resumes: (token: String, received: UInt32)?) -> ChaosConnection {
-        var loginPlan = options.plan
-        (loginPlan.fetchesRoster, loginPlan.sendsPresence) = (false, false)
-        (loginPlan.streamManagement, loginPlan.resumption) = (true, true)
-        (loginPlan.resource, loginPlan.resumes) = ("chaos", resumes)
-        let account = LoginStateMachine.Account(
-            user: options.user(client.index + 1),
-            domain: options.domain,
-            password: options.password,
-            mechanism: options.mechanism
-        )
-        let login = LoginStateMachine(account: account, plan: loginPlan, isEncrypted: options.directTLS)
-        let connection = ChaosConnection(
-            owner: client,
-            tls: tls,
-            login: login,
-            domain: options.domain,
-            passwords: passwords
-        )
-        let server = plan.servers.randomElement(using: &generator) ?? Server(host: options.host, port: options.port)
-        open(connection, to: server)
-        return connection
-    }
-
-    private func open(_ connection: ChaosConnection, to server: Server) {
-        let bound = NIOLoopBound((connection, options.directTLS ? tls : nil), eventLoop: eventLoop)
-        let domain = options.domain
-        ClientBootstrap(group: eventLoop)
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    let (connection, tls) = bound.value
-                    if let tls {
-                        try channel.pipeline.syncOperations.addHandler(TLSHandler(context: tls, domain: domain))
-                    }
-                    try channel.pipeline.syncOperations.addHandler(connection)
-                }
-            }
-            .connect(host: server.host, port: server.port)
-            .whenFailure { bound.value.0.giveUp("\($0)") }
+        connector.connect(client, at: place(of: client.index), using: &generator, resumes: resumes)
     }
 }

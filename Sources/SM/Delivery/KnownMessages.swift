@@ -25,6 +25,9 @@ struct KnownMessages {
     /// The place of a message that a session holds.
     func delivery(of id: String) -> DeliveryID? { held[id] }
 
+    /// The stable ids of what clients acknowledged last, so many at most.
+    func latest(_ count: Int) -> [String] { Array(order.suffix(count)) }
+
     /// A client has it.
     func isDone(_ id: String) -> Bool { lately.contains(id) }
 

@@ -12,6 +12,9 @@ import DequeModule
 /// ```
 /// While it reads, what arrives for the user waits in `waiting`, so that spooled messages come first; while it is
 /// paused, what arrives is appended to the spool.
+///
+/// Behind the last page it waits for what was being written meanwhile, and reads once more: rows that no page had would
+/// stay until somebody else reads.
 struct SpoolState {
     enum Reading: Equatable {
         case idle
@@ -36,8 +39,14 @@ struct SpoolState {
     var isIncomplete = false
     /// Writes that have not ended.
     var writes = 0
+    /// Of them, messages that no session holds: a page that is read meanwhile may miss their rows.
+    var appends = 0
+    /// All was read but for these: it is read once more when they are written.
+    var awaitsAppends = false
     /// Messages that lost their session while the database was away: in memory until it is back.
     var homeless: [Outgoing] = []
+    /// The database was away when they were to be written: rows are read when that is done, since some may be newer.
+    var mustWriteFirst = false
 
     var isIdle: Bool {
         reading == .idle && waiting.isEmpty && writes == 0 && homeless.isEmpty && doomed.isEmpty

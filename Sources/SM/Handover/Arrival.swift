@@ -20,6 +20,16 @@ final class Arrival {
     /// All that belongs to the passport has been said.
     var isComplete = false
 
+    /// Whether the session has no connection any more.
+    var isConnectionGone: Bool {
+        held.contains { content in
+            switch content {
+            case .detached, .close: true
+            default: false
+            }
+        }
+    }
+
     init(_ message: SessionMessage, _ passport: SessionMessage.Passport, from instance: String, at since: Int64) {
         name = message.session
         attach = message.attach

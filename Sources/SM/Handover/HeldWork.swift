@@ -12,6 +12,8 @@ struct HeldWork {
         case other
     }
 
+    /// Whose traffic is held.
+    let user: BareJID
     let subject: Subject
     /// In microseconds since 1970.
     let since: Int64

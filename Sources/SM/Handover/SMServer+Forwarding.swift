@@ -14,13 +14,16 @@ extension SMServer {
             if passage.origin == nil { replyError(to: passage, StanzaError(.remoteServerTimeout, type: .wait)) }
             return
         }
-        guard forwarded.add(passage, for: owner) else { return refuseForwarded(passage) }
-        passage.hold()
+        let size = passage.stanza.encodedSize + 256
+        guard forwarded.add(passage, size: size, for: .user(user), to: owner) != nil else {
+            return refuseForwarded(passage)
+        }
+        passage.handOver()
         passage.stanza = passage.stanza.compacted()
         sendForwarded()
     }
 
-    private func refuseForwarded(_ passage: Passage) {
+    func refuseForwarded(_ passage: Passage) {
         if passage.stanza.kind != .presence { replyError(to: passage, .overloaded) }
     }
 
@@ -30,6 +33,8 @@ extension SMServer {
         while let (token, passage, owner) = forwarded.next({ $0 == me || instances[$0] != nil }) {
             guard owner != me else {
                 if let passage = forwarded.take(token, by: owner) {
+                    passage.hold()
+                    passage.endHandover()
                     routeLocally(passage)
                     passage.release()
                 }
@@ -51,6 +56,13 @@ extension SMServer {
     func received(_ stanza: SessionMessage.Forwarded, from instance: String) {
         // One for a user who is not ours any more is sent again by its sender, under the new map.
         guard let to = stanza.stanza.to?.bare, owns(to) else { return }
+        // No link but a C2S speaks for our domains, and another SM for what a C2S gave it.
+        guard instance.isOwner || stanza.stanza.from.map({ !hosted.contains($0.domain) }) ?? false else {
+            return logger.error(
+                "dropped a stanza from outside with an address of ours",
+                metadata: ["peer": "\(instance)"]
+            )
+        }
         let passage = Passage(
             stanza.stanza,
             origin: ForwardOrigin(instance: instance, token: stanza.token),
@@ -66,14 +78,17 @@ extension SMServer {
     }
 
     func forwardedSettled(_ tokens: [UInt64], by instance: String) {
-        for token in tokens { forwarded.take(token, by: instance)?.release() }
+        for token in tokens { forwarded.take(token, by: instance)?.endHandover() }
+        // What waited for these.
+        sendForwarded()
     }
 
     /// The owner answered with an error, which from here on is ours to keep.
     func forwardedFailed(_ token: UInt64, _ stanza: Stanza, by instance: String) {
         guard let passage = forwarded.take(token, by: instance) else { return }
         answer(passage, withError: stanza)
-        passage.release()
+        passage.endHandover()
+        sendForwarded()
     }
 
     /// Tells other SMs what is settled of theirs.

@@ -6,6 +6,7 @@ import Daemon
 import Logging
 import NIOCore
 import XMPPCore
+import XMPPStream
 
 /// What the server tells of its sessions for the next owner of their users, and asks when it is that (`SessionRecordWriter`
 /// and `SessionRecordStorage`; tests need none).
@@ -13,6 +14,8 @@ protocol SessionRecording: AnyObject {
     func opened(_ record: SessionRecord)
     func changed(_ record: SessionRecord)
     func ended(_ name: String, of user: BareJID)
+    /// Calls when all that was said of the session is in the database; never where it is another SM's before.
+    func whenWritten(_ name: String, of user: BareJID, _ body: @escaping () -> Void)
     /// A page of all records, in the order of their names.
     func load(after name: String, limit: Int) -> EventLoopFuture<[SessionRecord]>
 }
@@ -26,7 +29,13 @@ extension SMServer {
 
     func record(of session: Session) -> SessionRecord {
         var detachedAt: Int64?
-        if case .broken(let since) = session.state { detachedAt = since }
+        // While it is attached its C2S has the newest.
+        var state: SessionState?
+        if case .broken(let since) = session.state {
+            detachedAt = since
+            state = SessionState(of: session)
+            if session.outbox.isCounting { state?.sent = session.recalledSent ?? SentBefore(session.outbox) }
+        }
         return SessionRecord(
             name: session.name,
             user: session.user.jid,
@@ -38,8 +47,7 @@ extension SMServer {
             detachedAt: detachedAt,
             settledRun: session.settlement.run,
             countsFrom: session.countsFrom,
-            // While it is attached its C2S has the newest.
-            state: detachedAt == nil ? nil : SessionState(of: session).encoded
+            state: state?.encoded
         )
     }
 
@@ -119,6 +127,7 @@ extension SMServer {
         var state = record.state.map { SessionState($0) } ?? SessionState()
         if record.state == nil { state.presence = Stanza(kind: .presence, from: jid) }
         session.restore(state)
+        session.recalledSent = state.sent
         session.state = .broken(since: since)
         metrics.brokenSessions.increment()
         user.insert(session)
@@ -128,6 +137,15 @@ extension SMServer {
             self.end(session, .lost)
         }
         logger.debug("session recalled", metadata: ["jid": "\(jid)", "peer": "\(record.instance)"])
+    }
+
+    /// The client of a session that was recalled says what it has got: that does not come again.
+    func acknowledgeRecalled(_ h: UInt32, in session: Session) {
+        guard let sent = session.recalledSent else { return }
+        session.recalledSent = nil
+        let ids = sent.ids(upTo: h)
+        acknowledged(session.outbox.removeQueued { ids.contains($0.stableID) }, in: session)
+        for id in ids { session.user.known.remember(id) }
     }
 
     /// Its C2S presents it after all: what is known from the record gives way.

@@ -5,6 +5,7 @@ import Daemon
 import Logging
 import NIOCore
 import XMPPCore
+import XMPPStream
 
 /// Users who are ours no longer: what is in memory only is written, sessions without connection are passed on, and the
 /// new owners are told when that is done (`docs/protocols.md`, section 5).
@@ -117,6 +118,10 @@ extension SMServer {
         heldWork.removeAll()
         heldReaders.removeAll()
         arrivals.removeAll()
-        forwarded.removeAll()
+        waitingResumptions.removeAll()
+        // What its sender was told to be settled, and another server does not have yet, nobody sends again.
+        forwarded.keepAlone { passage, target in
+            if case .federation = target { !passage.comesAgain } else { false }
+        }
     }
 }

@@ -6,6 +6,7 @@ import Daemon
 import Logging
 import NIOCore
 import XMPPCore
+import XMPPStream
 
 /// A new map: users who become ours arrive with their sessions (`docs/protocols.md`, section 5). Those who are ours no
 /// longer are released, in `SMServer+Release`.
@@ -34,11 +35,21 @@ extension SMServer {
         // Those who go on to another SM at once are presented to that one.
         beginTakeover(from: before)
         sendArrivalsOn()
+        if !waitingResumptions.isEmpty { installArrivals() }
         release(under: map)
         forwarded.mapChanged(to: map)
         sendForwarded()
+        sendHeldOn()
         receiveGated()
         endTakeoverIfHeard()
+    }
+
+    /// What was held for users who are another SM's by now goes to that one, before anything newer does.
+    private func sendHeldOn() {
+        let isLeaving = { (user: BareJID) in self.map.owner(of: user) != nil && !self.owns(user) }
+        let due = heldWork.filter { isLeaving($0.user) }
+        heldWork.removeAll { isLeaving($0.user) }
+        for each in due { each.run(self) }
     }
 
     /// Sessions that were arriving and are another SM's by now: a C2S presents those of its connections by itself, but of
@@ -63,7 +74,7 @@ extension SMServer {
             edges: instances.keys.filter(\.isEdge),
             peers: instances.keys.filter(\.isOwner)
         )
-        for instance in instances.keys where instance.isEdge || instance.isOwner { tellMap(to: instance) }
+        for instance in instances.keys where instance.hearsMap { tellMap(to: instance) }
     }
 
     /// What instances said under a map that we have now, or that misses its owner.
@@ -99,9 +110,9 @@ extension SMServer {
     }
 
     /// A request for a user who is not ours: of a C2S that knows the next map already, or does not know this one yet,
-    /// and then asks the right one by itself.
-    func keepForNextMap(_ message: SessionMessage, from instance: String) {
-        gate(message, from: instance, until: map.epoch + 1)
+    /// and then asks the right one by itself. Or what was said under a map that we do not have yet.
+    func keepForNextMap(_ message: SessionMessage, from instance: String, until epoch: UInt64? = nil) {
+        gate(message, from: instance, until: epoch ?? map.epoch + 1)
         whenMapIsOld()
     }
 
@@ -144,11 +155,16 @@ extension SMServer {
             if let arrival = arrivals[message.session], arrival.instance == instance {
                 arrival.unacknowledged.append(sent)
             }
-        case .forwarded(let stanza): received(stanza, from: instance)
+        case .forwarded(let stanza):
+            guard stanza.epoch <= map.epoch else {
+                return keepForNextMap(message, from: instance, until: stanza.epoch)
+            }
+            received(stanza, from: instance)
+        case .sent(let tokens): for token in tokens { forwarded.onTheWire(token, by: instance) }
         case .settled(let tokens): forwardedSettled(tokens, by: instance)
         case .failed(let token, let stanza): forwardedFailed(token, stanza, by: instance)
         case .wanted: tellMap(to: instance)
-        case .state, .unknown: break
+        case .state, .unknown, .taken: break
         }
     }
 
@@ -161,7 +177,7 @@ extension SMServer {
             return true
         }
         guard let session = sessions[message.session], isHeld(session.user.jid) else { return false }
-        hold(.message(message)) { $0.received(message, from: instance) }
+        hold(session.user.jid, .message(message)) { $0.received(message, from: instance) }
         return true
     }
 
@@ -174,6 +190,10 @@ extension SMServer {
             }
             // A C2S knows what has become of its connection; another SM only what it heard of it last.
             if instance.isOwner, known == message.attach, former?.instance.isOwner != true { return }
+            // The session has gone on elsewhere; who has what is left of it need not keep that.
+            if let former, former.attach < message.attach {
+                endResumed(message.session, attach: former.attach, at: former.instance)
+            }
         }
         let arrival = Arrival(message, passport, from: instance, at: now())
         arrivals[message.session] = arrival
@@ -211,13 +231,26 @@ extension SMServer {
 
     /// Installs the sessions that are all there, and goes on when nothing is waited for.
     private func installArrivals() {
-        let due = arrivals.values.filter { $0.isComplete && $0.user != nil }
+        // What is left of a broken connection may be older than what another C2S has still to present.
+        let isHeard = takeover?.isHeard ?? true
+        let due = arrivals.values.filter { $0.isComplete && $0.user != nil && (isHeard || !$0.isConnectionGone) }
         for arrival in due {
             guard let user = arrival.user else { continue }
             arrivals[arrival.name] = nil
             install(arrival, for: user)
         }
+        let resumptions = waitingResumptions
+        waitingResumptions = []
+        for waiting in resumptions { received(waiting.message, from: waiting.instance) }
         endTakeoverIfHeard()
+    }
+
+    /// A client may be faster than the rest of what its C2S has to present: the session that it asks for may be arriving.
+    func resumeWhenArrived(_ resume: SessionMessage.Resume, _ message: SessionMessage, at instance: String) {
+        guard !arrivals.values.contains(where: { $0.passport.jid.bare == resume.user }) else {
+            return waitingResumptions.append((message: message, instance: instance))
+        }
+        self.resume(resume, name: message.session, at: instance)
     }
 
     private func install(_ arrival: Arrival, for user: User) {
@@ -334,7 +367,7 @@ extension SMServer {
 
     /// Does it when the user's traffic flows.
     func hold(for user: BareJID, _ subject: HeldWork.Subject = .other, _ work: @escaping (SMServer) -> Void) {
-        if isHeld(user) { hold(subject, work) } else { work(self) }
+        if isHeld(user) { hold(user, subject, work) } else { work(self) }
     }
 
     /// A session that arrived gets what the spool has, before anything else for it.
@@ -342,8 +375,8 @@ extension SMServer {
         if session.state == .attached, session.target.takesMessages { readSpool(into: session) }
     }
 
-    private func hold(_ subject: HeldWork.Subject, _ work: @escaping (SMServer) -> Void) {
-        heldWork.append(HeldWork(subject: subject, since: now(), run: work))
+    private func hold(_ user: BareJID, _ subject: HeldWork.Subject, _ work: @escaping (SMServer) -> Void) {
+        heldWork.append(HeldWork(user: user, subject: subject, since: now(), run: work))
     }
 
     func endTakeoverIfHeard() {
@@ -379,6 +412,10 @@ extension SMServer {
 extension String {
     /// An instance of C2S.
     var isEdge: Bool { hasPrefix("\(ComponentKind.c2s.rawValue)-") }
+    /// An instance of S2S.
+    var isFederation: Bool { hasPrefix("\(ComponentKind.s2s.rawValue)-") }
+    /// A process that acts by the map of owners.
+    var hearsMap: Bool { isEdge || isOwner || isFederation }
     /// An instance of SM.
     var isOwner: Bool { hasPrefix("\(ComponentKind.sm.rawValue)-") }
 }

@@ -13,6 +13,8 @@ struct SessionState: Equatable {
     var isIntroduced = false
     var isInterested = false
     var wantsBlocklist = false
+    /// For the session record alone: a C2S knows it by itself.
+    var sent: SentBefore?
 
     init() {}
 
@@ -45,6 +47,7 @@ struct SessionState: Equatable {
         buffer.writeStaticString("</f>")
         presence?.write(to: &buffer)
         farewell?.write(to: &buffer)
+        sent?.write(to: &buffer)
         return buffer
     }
 
@@ -53,6 +56,8 @@ struct SessionState: Equatable {
         for element in SpoolCodec.elements(bytes) {
             if element.name == "f" {
                 takeFlags(element)
+            } else if element.name == "sent" {
+                sent = SentBefore(element)
             } else if let stanza = try? Stanza(element), stanza.kind == .presence {
                 if stanza.type == nil { presence = stanza } else { farewell = stanza }
             }

@@ -16,6 +16,8 @@ protocol LinkPort: AnyObject {
     /// A stanza for a session's client.
     @discardableResult
     func send(_ stanza: Stanza, number: UInt64?, id: String?, by route: SessionRoute) -> Bool
+    /// Whether an instance is there at this moment, and not only taken for one that comes back.
+    func hasWay(to instance: String) -> Bool
     /// The name of this instance on the link.
     var instanceName: String { get }
     /// A question to an instance; `echo` is all that SM asks.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import ComponentLink
 import SASL
 import XML
 import XMPPCore
@@ -28,6 +29,8 @@ final class Passage {
     private var holders = 1
     private var isInCustody = false
     private var isAbandoned = false
+    /// Whether it is held for another process that was handed it.
+    private var isHandedOver = false
     private weak let server: SMServer?
     private var parsed: [Element]?
 
@@ -101,6 +104,23 @@ final class Passage {
         isInCustody = false
         release()
     }
+
+    /// Another process is handed it: it is unsettled until that one has settled it.
+    func handOver() {
+        guard !isHandedOver else { return }
+        isHandedOver = true
+        hold()
+    }
+
+    /// The other process has settled it, or two have it by now; the second time nothing happens.
+    func endHandover() {
+        guard isHandedOver else { return }
+        isHandedOver = false
+        release()
+    }
+
+    /// Whether its sender has not heard that it is settled, and so sends it again to our successor.
+    var comesAgain: Bool { isCounted && isHandedOver }
 
     /// Its sender sends it again, to another SM: it is not settled here.
     func abandon() {

@@ -58,7 +58,7 @@ extension SMServer {
             settle(outgoing, of: user)
             return ended(user.ledger.written(entry.delivery, row: nil, isFinal: true), outgoing, entry)
         }
-        append(SpoolEntry(outgoing, for: user.jid), for: user, quota: .max) { result in
+        append(SpoolEntry(outgoing, for: user.jid), for: user, quota: .max, isHeld: true) { result in
             switch result {
             case .success(.stored(let row)):
                 self.settle(outgoing, of: user)

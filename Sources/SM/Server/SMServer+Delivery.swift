@@ -307,9 +307,6 @@ extension SMServer {
     /// spool follows (`readSpool`).
     func takeOver(_ session: Session) {
         let user = session.user
-        let homeless = user.spool.homeless
-        user.spool.homeless = []
-        for outgoing in homeless { rehome(outgoing, row: nil, of: user) }
         for broken in user.sessions where !broken.isAttached && hasOrphans(broken) { end(broken, .takenOver) }
     }
 

@@ -16,7 +16,8 @@ extension SMServer {
         switch instance.kind {
         case .internal:
             sendFeatures(of: hosted, to: instance.name)
-            if instance.name.isEdge || instance.name.isOwner { tellMap(to: instance.name) }
+            if instance.name.isFederation { federationChanged() }
+            if instance.name.hearsMap { tellMap(to: instance.name) }
             sendForwarded()
         case .external: for module in chain.modules { module.component(instance.name, isAvailable: true) }
         }
@@ -39,8 +40,10 @@ extension SMServer {
         if name.isEdge {
             gates[name] = nil
             gated.removeAll { $0.instance == name }
+            waitingResumptions.removeAll { $0.instance == name }
         }
-        forwarded.lost(name)
+        reportInDoubt(forwarded.lost(name, sendsDoubtfulAgain: configuration.s2s.inDoubt == .resend))
+        if name.isFederation { federationChanged() }
         detachSessions(at: name)
         resetFlow(of: name)
     }
@@ -55,7 +58,7 @@ extension SMServer {
             hold(for: open.user) { $0.open(open, name: message.session, at: instance) }
         case .resume(let resume):
             guard owns(resume.user) else { return keepForNextMap(message, from: instance) }
-            hold(for: resume.user) { $0.resume(resume, name: message.session, at: instance) }
+            hold(for: resume.user) { $0.resumeWhenArrived(resume, message, at: instance) }
         case .register(let register): self.register(register, at: instance)
         case .close, .detached:
             if opening[message.session] == instance { opening[message.session] = nil }
@@ -66,17 +69,40 @@ extension SMServer {
                 session.instance == instance
             else { return receivedAstray(message, from: instance) }
             received(message.content, in: session)
+            switch message.content {
+            case .detached, .close: confirmEnd(of: message, at: instance)
+            default: break
+            }
+        }
+    }
+
+    /// The end of a session's connection is taken. The C2S keeps the session until a successor of ours would know of it.
+    private func confirmEnd(of message: SessionMessage, at instance: String) {
+        let answer = SessionMessage(session: message.session, attach: message.attach, .handover(.taken))
+        guard let records, let session = sessions[message.session] else {
+            link.send(answer, to: instance)
+            return
+        }
+        records.whenWritten(session.name, of: session.user.jid) { [weak self] in
+            self?.link.send(answer, to: instance)
         }
     }
 
     /// What a C2S says of a session that is not there, or is another connection's: it is told so.
     private func receivedAstray(_ message: SessionMessage, from instance: String) {
+        let session = sessions[message.session]
         switch message.content {
         case .stanza, .acknowledged, .enable: break
+        case .detached, .close:
+            // It was taken for gone already, and waits; the C2S says it again.
+            if let session, session.attach == message.attach, !session.isAttached, !session.isRecalled {
+                if case .close = message.content { end(session, .closed) }
+                return confirmEnd(of: message, at: instance)
+            }
         default: return
         }
         let answer: SessionMessage.Content
-        if let session = sessions[message.session], session.attach > message.attach {
+        if let session, session.attach > message.attach {
             answer = .end(SessionMessage.End(condition: .conflict, text: "the session was resumed elsewhere"))
         } else {
             answer = .handover(.unknown)

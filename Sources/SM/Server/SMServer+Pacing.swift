@@ -41,6 +41,7 @@ extension SMServer {
         guard passage.stanza.encodedSize <= largestStanza else {
             return replyError(to: passage, StanzaError(.policyViolation, text: "the stanza is too large"))
         }
+        if let pair = federationPair(of: passage), forwardOutside(passage, pair) { return }
         if outside.isEmpty, !isLinkBusy {
             if !link.send(passage.stanza) { replyError(to: passage, StanzaError(.remoteServerTimeout, type: .wait)) }
             return

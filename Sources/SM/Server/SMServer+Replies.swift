@@ -7,6 +7,7 @@ import Logging
 import NIOCore
 import XML
 import XMPPCore
+import XMPPStream
 
 /// An IQ request that the server itself made.
 struct PendingRequest {

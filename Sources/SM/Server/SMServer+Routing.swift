@@ -6,6 +6,7 @@ import Logging
 import Storage
 import XML
 import XMPPCore
+import XMPPStream
 
 /// The way of a stanza: from a local client or from outside, to the server, a local account or a foreign domain
 /// (RFC 6120 §10, RFC 6121 §8).

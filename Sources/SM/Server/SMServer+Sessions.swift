@@ -8,6 +8,7 @@ import NIOCore
 import SASL
 import Storage
 import XMPPCore
+import XMPPStream
 
 /// The life of a session: opened, enabled, broken, resumed, ended.
 extension SMServer {
@@ -142,6 +143,16 @@ extension SMServer {
             let h = graves.acknowledgement(hash: hash, user: resume.user)
             return fail(name, h: h, at: instance)
         }
+        // Its C2S asked again, as each new map makes it do: it has its answer, or hears of it yet.
+        if session.isAttached, session.instance == instance, session.connectionName == name { return }
+        guard session.recalledSent?.isOutdated(by: resume.h) != true else {
+            // The record is older than the session's last connection, of which nobody is left to tell: what the client has
+            // got since, and what was settled, is not known.
+            logger.info("a session's record is older than its client", metadata: ["jid": "\(session.jid)"])
+            session.resumption = nil
+            end(session, .lost)
+            return fail(name, h: nil, at: instance)
+        }
         guard let acknowledged = session.outbox.acknowledge(resume.h) else {
             // The client claims what was never sent: it is not the one that we know.
             logger.warning("a resumption with a wrong h", metadata: ["jid": "\(session.jid)"])
@@ -149,14 +160,32 @@ extension SMServer {
             return fail(name, h: session.acknowledgement, at: instance)
         }
         self.acknowledged(acknowledged, in: session)
-        attach(session, to: instance, as: name)
+        acknowledgeRecalled(resume.h, in: session)
+        attach(session, to: instance, as: name, lately: ids(of: acknowledged, in: session))
     }
+
+    /// What the user's clients have acknowledged lately, and these entries, which a resumption has acknowledged just now:
+    /// the next owner hears of them from the C2S, and must not send them again.
+    private func ids(of entries: [SessionOutbox<Outgoing>.Entry], in session: Session) -> ArraySlice<String> {
+        let latest = session.user.known.latest(Self.idsTold)
+        let known = Set(latest)
+        let ids = entries.lazy.filter { $0.delivery != nil && $0.payload.isRepeatable }.map(\.payload.stableID)
+        return (latest + ids.filter { !$0.isEmpty && !known.contains($0) }).suffix(Self.idsTold)
+    }
+
+    /// The C2S of a resumed session is told so many ids of messages that the client has acknowledged.
+    private static let idsTold = 256
 
     private func fail(_ name: String, h: UInt32?, at instance: String) {
         link.send(SessionMessage(session: name, attach: 1, .resumeFailed(h: h)), to: instance)
     }
 
-    private func attach(_ session: Session, to instance: String, as connection: String) {
+    private func attach(
+        _ session: Session,
+        to instance: String,
+        as connection: String,
+        lately: some Sequence<String>
+    ) {
         if session.isAttached {
             // §5: the stream that it leaves SHOULD end with <conflict/>.
             tell(session, .end(SessionMessage.End(condition: .conflict, text: "the session was resumed elsewhere")))
@@ -166,6 +195,7 @@ extension SMServer {
         session.expiry?.cancel()
         session.expiry = nil
         session.attach += 1
+        session.connectionName = connection
         session.flow = flow(of: instance)
         session.state = .attached
         // The client sends again what `h` does not cover, under the numbers that it had. `h` counts from <enable/> on, so
@@ -176,7 +206,8 @@ extension SMServer {
             jid: session.jid,
             h: session.acknowledgement,
             next: max(session.settlement.run, session.countsFrom) + 1,
-            sent: session.outbox.acknowledged
+            sent: session.outbox.acknowledged,
+            lately: Array(lately)
         )
         link.send(SessionMessage(session: connection, attach: 1, .resumed(resumed)), to: instance)
         session.isRecalled = false

@@ -28,6 +28,7 @@ extension SMServer {
         releasedEpoch = 0
         map = OwnershipMap(epoch: epoch, instances: map.instances.filter { $0 != link.instanceName })
         takeover = nil
+        failWaitingForFederation()
         // Not to the edges: the others do it when it is so.
         for instance in instances.keys where instance.isOwner { tellMap(to: instance) }
         let leaving = Array(users.all)

@@ -63,6 +63,8 @@ extension SMServer {
             settle(outgoing, of: user)
             return
         }
+        // Whoever reads the spool may be past its place.
+        if user.spool.reading != .idle { user.spool.isIncomplete = true }
         append(SpoolEntry(outgoing, for: user.jid), for: user, quota: .max) { result in
             guard !user.isMoved else { return }
             if case .success(.stored) = result {
@@ -71,6 +73,7 @@ extension SMServer {
                 return user.known.stored(outgoing.stableID)
             }
             guard case .failure = result, !user.isRemoved else { return self.settle(outgoing, of: user) }
+            if case .failure(DatabaseError.unavailable) = result { user.spool.mustWriteFirst = true }
             user.spool.homeless.append(outgoing)
             self.homeless.insert(user.jid)
         }
@@ -80,17 +83,22 @@ extension SMServer {
         OfflinePolicy.isStored(MessageType(attribute: passage.stanza.type), passage.children)
     }
 
+    /// `isHeld`: a session holds the message, which does not have to be read from its row.
     func append(
         _ entry: SpoolEntry,
         for user: User,
         quota: Int,
+        isHeld: Bool = false,
         completion: @escaping (Result<SpoolOutcome, any Error>) -> Void
     ) {
         user.spool.writes += 1
+        if !isHeld { user.spool.appends += 1 }
         user.spool.mayHaveRows = true
         stores.spool.append(entry, quota: quota).assumeIsolated().whenComplete { result in
             user.spool.writes -= 1
+            if !isHeld { user.spool.appends -= 1 }
             completion(result)
+            self.readAppends(of: user)
             self.users.noteIfIdle(user)
         }
     }
@@ -101,10 +109,20 @@ extension SMServer {
         homeless = []
         for jid in due {
             guard let user = users[jid] else { continue }
-            let messages = user.spool.homeless
-            user.spool.homeless = []
-            for message in messages { rehome(message, row: nil, of: user) }
+            // A session that reads the spool gets them in their place.
+            let isReading = user.spool.reading != .idle
+            for message in takeHomeless(of: user) {
+                if isReading { keep(message, for: user) } else { rehome(message, row: nil, of: user) }
+            }
         }
+    }
+
+    private func takeHomeless(of user: User) -> [Outgoing] {
+        defer {
+            user.spool.homeless = []
+            user.spool.mustWriteFirst = false
+        }
+        return user.spool.homeless
     }
 
     /// Tries again to delete what could not be deleted; called by a timer.
@@ -153,6 +171,10 @@ extension SMServer {
         user.spool.generation += 1
         let generation = user.spool.generation
         user.spool.reading = .reading(session.name)
+        // What could not be written may be newer than rows, and is read in its place among them.
+        for message in takeHomeless(of: user) { keep(message, for: user) }
+        // The connection that reads is not behind those that write.
+        if user.spool.appends > 0 { user.spool.isIncomplete = true }
         let page = stores.spool.load(
             user.jid,
             after: user.spool.position,
@@ -165,6 +187,7 @@ extension SMServer {
                 return
             }
             switch $0 {
+            case .success where user.spool.mustWriteFirst: self.readOnLater(into: session)
             case .success(let rows): self.read(rows, into: session)
             case .failure where user.spool.mayHaveRows:
                 // What comes now waits behind what is there.
@@ -234,9 +257,27 @@ extension SMServer {
             user.spool.mayHaveRows = user.spool.writes > 0
             return finishReading(of: user)
         }
-        user.spool.isIncomplete = false
-        user.spool.position = 0
+        guard user.spool.appends == 0 else {
+            user.spool.awaitsAppends = true
+            return
+        }
+        readAgain(into: session)
+    }
+
+    private func readAgain(into session: Session) {
+        session.user.spool.isIncomplete = false
+        session.user.spool.position = 0
         readOn(into: session)
+    }
+
+    /// What was being written while the spool was read has its rows, or will have none.
+    private func readAppends(of user: User) {
+        guard user.spool.awaitsAppends, user.spool.appends == 0, !user.isMoved,
+            case .reading(let name) = user.spool.reading,
+            let session = user.sessions.first(where: { $0.name == name })
+        else { return }
+        user.spool.awaitsAppends = false
+        readAgain(into: session)
     }
 
     /// What arrives meanwhile is stored behind the rest.
@@ -277,6 +318,7 @@ extension SMServer {
     private func finishReading(of user: User) {
         user.spool.generation += 1
         user.spool.reading = .idle
+        user.spool.awaitsAppends = false
         drain(user)
         users.noteIfIdle(user)
     }

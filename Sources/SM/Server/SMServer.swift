@@ -86,6 +86,8 @@ final class SMServer {
     var arrivals: [String: Arrival] = [:]
     /// What waits for the end of the takeover, in order.
     var heldWork: [HeldWork] = []
+    /// Resumptions whose user's sessions are arriving, with who asked.
+    var waitingResumptions: [(message: SessionMessage, instance: String)] = []
     /// Sessions that arrived, which read the spool before that.
     var heldReaders: [Session] = []
     /// The epoch of the newest map that another instance told and we do not have.
@@ -100,8 +102,16 @@ final class SMServer {
     var recallsUnderWay = 0
     /// Whether all instances have been told that were there when the link came up first.
     var areInstancesKnown = false
-    /// Stanzas for users of other SMs.
-    var forwarded = ForwardedStanzas()
+    /// Stanzas for users of other SMs, and for other servers.
+    var forwarded = ForwardedStanzas<Passage>()
+    /// The S2S instances that are there, as a map of the pairs of domains; the last ones while none is.
+    var federation = OwnershipMap.none
+    /// When the last of them was gone, in microseconds.
+    var federationAwaitedSince: Int64 = 0
+    /// What went to S2S and is not settled, in order: after a while its sender waits no longer.
+    var federationPatience: Deque<(passage: Passage, due: Int64)> = []
+    var isFederationPatienceScheduled = false
+    var isEndOfHoldsScheduled = false
     /// Where the next owners of users find what sessions there are.
     var records: (any SessionRecording)?
     /// Another instance knows a newer map.
@@ -139,6 +149,8 @@ final class SMServer {
 
     /// Makes the modules and starts the timers; called once, before anything else.
     func start() {
+        // What the last process of this name forwarded may be settled only now: its numbers are not used again.
+        forwarded = ForwardedStanzas(after: UInt64(clamping: now()))
         modules = ModuleChain.makeModules(for: self)
         chain = ModuleChain(modules, configuration.sm)
         scheduleSweep()

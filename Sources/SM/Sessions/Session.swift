@@ -3,6 +3,7 @@
 import ComponentLink
 import NIOCore
 import XMPPCore
+import XMPPStream
 
 /// A stanza in an outbox, with the time at which the server got it. A class, since the outboxes of several sessions
 /// hold the same one, and a stanza has many parts to copy.
@@ -91,6 +92,8 @@ final class Session {
     /// The C2S instance that has its connection, and how far that one has read.
     var instance: String { flow.instance }
     var flow: InstanceFlow { didSet { route = nil } }
+    /// What the connection that resumed it last was called before; nil: none has, at this SM.
+    var connectionName: String?
     /// How often it was attached, from 1.
     var attach: UInt64 = 1 { didSet { route = nil } }
     /// How wrappers about it begin, once one was sent.
@@ -110,6 +113,8 @@ final class Session {
     var resumption: Resumption?
     /// It is known from its record only: nobody has presented it.
     var isRecalled = false
+    /// What its client was sent before it was recalled, until that one says how much of it has come.
+    var recalledSent: SentBefore?
     var expiry: Scheduled<Void>?
     /// Whether a report of settled stanzas is on its way in this turn of the loop.
     var reportIsDue = false

@@ -210,6 +210,18 @@ struct SessionOutbox<Payload> {
         wire.append(Entry(payload: payload, delivery: delivery, size: size))
     }
 
+    /// Takes out what waits and need not be sent.
+    mutating func removeQueued(where isDone: (Payload) -> Bool) -> [Entry] {
+        let removed = queue.filter { isDone($0.payload) }
+        guard !removed.isEmpty else { return [] }
+        queue.removeAll { isDone($0.payload) }
+        for entry in removed {
+            bytes -= entry.size
+            if entry.delivery == nil { looseBytes -= entry.size }
+        }
+        return Array(removed)
+    }
+
     /// Takes everything out, for a session that ends.
     mutating func removeAll() -> [Entry] {
         let all = entries

@@ -89,6 +89,9 @@ struct SessionRecordQueue {
         underWay.removeAll { !($0.value.user.map(isOurs) ?? false) }
     }
 
+    /// Whether something of the session is still to be written.
+    func waits(_ name: String) -> Bool { isIncomplete || changes[name]?.user != nil || underWay[name] != nil }
+
     // MARK: Batches
 
     /// Takes the next batch, of so many changes and bytes at most; ``written()`` or ``failed()`` must follow.

@@ -42,6 +42,8 @@ final class SessionRecordWriter {
     private var timer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
     private var stopping: EventLoopPromise<Void>?
+    /// Who wants to know when a session's last change is written.
+    private var waiting: [String: (user: BareJID, body: () -> Void)] = [:]
 
     init(
         _ author: SessionRecordAuthor,
@@ -81,6 +83,20 @@ final class SessionRecordWriter {
         changed()
     }
 
+    /// Calls when the last change of the session is in the database, at once if it is. At most one waits for a session.
+    func whenWritten(_ name: String, of user: BareJID, _ body: @escaping () -> Void) {
+        guard queue.waits(name) else { return body() }
+        waiting[name] = (user: user, body: body)
+    }
+
+    private func tellWritten() {
+        let due = waiting.filter { !queue.waits($0.key) }
+        for (name, each) in due {
+            waiting[name] = nil
+            each.body()
+        }
+    }
+
     /// A page of the records of all instances, in the order of their names.
     func load(after name: String, limit: Int) -> EventLoopFuture<[SessionRecord]> {
         store.load(after: name, limit: limit)
@@ -99,6 +115,7 @@ final class SessionRecordWriter {
         self.epoch = epoch
         isFenced = false
         queue.keep(isOurs)
+        waiting = waiting.filter { isOurs($0.value.user) }
         changed()
     }
 
@@ -166,6 +183,7 @@ final class SessionRecordWriter {
             queue.add(all: liveSessions())
         }
         isComplete = isComplete || batch.completes
+        tellWritten()
         guard let stopping else { return schedule() }
         if queue.count > 0 { write() } else { stopping.succeed() }
     }
@@ -183,6 +201,7 @@ final class SessionRecordWriter {
             // What PostgreSQL refuses once it refuses again.
             warn("some session records are left out", error)
             queue.written()
+            tellWritten()
         }
         if let stopping { return stopping.succeed() }
         if !isFenced { wakeUp(at: eventLoop.now + limits.retryDelay) }

@@ -10,7 +10,7 @@ extension RunningSuite {
         for name in ["secrets", "certificates", "run", "log"] {
             try FileManager.default.createDirectory(atPath: "\(directory)/\(name)", withIntermediateDirectories: false)
         }
-        for name in ["router-c2s", "router-sm", "router-ctl", "router-router", "fake-salt"] {
+        for name in ["router-c2s", "router-sm", "router-s2s", "router-ctl", "router-router", "fake-salt", "dialback"] {
             try writeSecret(Digest.hex(Digest.randomBytes(32)), "secrets/\(name)")
         }
         try writeSecret(componentSecret, "secrets/component")

@@ -58,7 +58,7 @@ final class RunningSuite: Sendable {
         managers: Int = 1,
         cluster: PrivateCluster? = nil
     ) async throws -> RunningSuite {
-        let configuration = routers == 1 ? configuration : configuration + "\nsupervisor:\n  router: \(routers)\n"
+        let configuration = configuration + "\nsupervisor:\n  s2s: 0\n  router: \(routers)\n"
         // A port that was free when it was chosen may be taken when a process listens.
         for _ in 0..<2 {
             let suite = try? await launch(c2s, configuration, instances, routers, managers, cluster)

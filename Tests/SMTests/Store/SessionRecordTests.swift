@@ -253,6 +253,33 @@ import XMPPCore
         #expect(world.after(1000) == [expected])
     }
 
+    @Test("Who waits for a change is told when it is written, at once if it is, and never where it is another's")
+    func whenWritten() {
+        let world = World.running()
+        var told: [String] = []
+        world.writer.whenWritten("a", of: StoreFixture.juliet) { told.append("nothing to write") }
+        #expect(told == ["nothing to write"])
+        world.writer.opened(Self.record("a"))
+        world.writer.whenWritten("a", of: StoreFixture.juliet) { told.append("a") }
+        _ = world.after(250)
+        // It changes while it is being written.
+        world.writer.changed(Self.record("a", attach: 2))
+        world.store.answer(.success(true))
+        #expect(told.count == 1)
+        _ = world.after(250)
+        world.store.answer(.failure(DatabaseError.unavailable))
+        #expect(told.count == 1)
+        _ = world.after(1000)
+        world.store.answer(.success(true))
+        #expect(told == ["nothing to write", "a"])
+        world.writer.changed(Self.record("a", attach: 3))
+        world.writer.whenWritten("a", of: StoreFixture.juliet) { told.append("of another owner") }
+        world.writer.renewFence(epoch: 2) { _ in false }
+        _ = world.after(250)
+        world.store.answer(.success(true))
+        #expect(told.count == 2)
+    }
+
     @Test("Stopping writes what there is")
     func stopping() throws {
         let world = World.running()

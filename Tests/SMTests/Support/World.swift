@@ -179,6 +179,11 @@ final class World: LinkPort {
         return true
     }
 
+    /// Instances that are away, which is not told yet.
+    var awayInstances: Set<String> = []
+
+    func hasWay(to instance: String) -> Bool { !awayInstances.contains(instance) }
+
     func send(_ stanza: Stanza) -> Bool {
         guard carry(stanza.encodedSize) else { return false }
         outside.append(Self.text(stanza))

@@ -70,8 +70,13 @@ LOADS = {
             "offline", "offline, 100 users, 100 messages each",
             ("offline", "--senders", "10", "--receivers", "100", "--messages", "100"), 110, counts_stored=True,
         ),
+        Load(
+            "offline-counted", "the same with XEP-0198: stored and acknowledged",
+            ("offline", "--senders", "10", "--receivers", "100", "--messages", "100", "--stream-management"), 110,
+            counts_stored=True,
+        ),
     )
 }
 # What is not run unless it is asked for.
-OPTIONAL = {"chat-counted", "flat-100", "flat-10000", "idle-10000"}
+OPTIONAL = {"chat-counted", "offline-counted", "flat-100", "flat-10000", "idle-10000"}
 QUICK = chat("chat", "chat, 100 pairs, 100-byte bodies, window 10", "--window", "10", "--seconds", "8")

@@ -147,6 +147,20 @@ class Process:
         return "\n".join(self.log.read_text(errors="replace").split("\n")[-15:])
 
 
+@contextlib.contextmanager
+def stopped(pids: list[int]):
+    """The processes stand still meanwhile."""
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        with signals.held():
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+
 def call(command: list, directory: pathlib.Path, text: str | None = None, **variables: str) -> str:
     """Runs a command to its end as the user of the benchmark."""
     result = complete(

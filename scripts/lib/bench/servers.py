@@ -30,6 +30,11 @@ class Server:
     peculiarities: tuple[str, ...] = ()
     # SQL that counts the messages that wait.
     stored_messages = ""
+    # Where its clients connect, and at which domains.
+    port = PORT
+    domains: tuple[str, ...] = (DOMAIN, DOMAIN_SHA1)
+    # What its configuration is made from.
+    templates = HERE
 
     def __init__(self, directory: pathlib.Path, database: PostgreSQL, certificates: "Certificates"):
         self.directory = directory / self.name
@@ -61,8 +66,8 @@ class Server:
         self.prepare()
 
     def start(self) -> None:
-        if is_taken(self.address, PORT):
-            raise Refusal(f"{self.address}:{PORT} is in use; another benchmark?")
+        if is_taken(self.address, self.port):
+            raise Refusal(f"{self.address}:{self.port} is in use; another benchmark?")
         started = time.monotonic()
         self.launch()
         until(self.is_ready, f"{self.name} starts")
@@ -72,7 +77,7 @@ class Server:
         for process in self.processes:
             if not process.is_running():
                 raise Refusal(f"{process.name} ended:\n{process.tail()}")
-        return answers_xmpp(self.address, PORT, DOMAIN) and answers_xmpp(self.address, PORT, DOMAIN_SHA1)
+        return all(answers_xmpp(self.address, self.port, domain) for domain in self.domains)
 
     def stop(self) -> None:
         with signals.held():
@@ -92,13 +97,16 @@ class Server:
 
     def fill(self, template: str) -> None:
         """Writes a file of ours with the names in it filled in."""
-        text = (HERE / template).read_text(encoding="utf-8")
-        filled = string.Template(text).substitute(
-            name=self.name, address=self.address, port=PORT, directory=self.directory, domain=DOMAIN, domain_sha1=DOMAIN_SHA1,
+        text = (self.templates / template).read_text(encoding="utf-8")
+        self.write(pathlib.Path(template).name, string.Template(text).substitute(self.names()))
+
+    def names(self) -> dict:
+        """What the templates call by name."""
+        return dict(
+            name=self.name, address=self.address, port=self.port, directory=self.directory, domain=DOMAIN, domain_sha1=DOMAIN_SHA1,
             certificate=self.certificates.certificate, key=self.certificates.key, pem=self.certificates.both,
             database_address=DATABASE_ADDRESS, database_port=DATABASE_PORT, password=self.database.password,
         )
-        self.write(pathlib.Path(template).name, filled)
 
 
 class Certificates:

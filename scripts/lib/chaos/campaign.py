@@ -41,7 +41,8 @@ class Campaign:
 
     def heard(self, disconnect: dict) -> None:
         # At once: the port may soon be another connection's.
-        self.disconnects.append(disconnect | {"pid": self.edges.pid_of(disconnect.get("port"))})
+        pid = None if disconnect.get("isRemote") else self.edges.pid_of(disconnect.get("port"))
+        self.disconnects.append(disconnect | {"pid": pid})
 
     def begin(self) -> None:
         self.until_recovered("the clients log in")

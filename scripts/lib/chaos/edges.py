@@ -72,7 +72,7 @@ class Edges:
         self.suite = suite
         self.every = every
         # The C2S of a client's port, as it was last seen.
-        self.pids: dict[int, int] = {}
+        self.pids: dict[int, int | None] = {}
         self.known: dict[str, int] = {}
         self.outages: list[Outage] = []
         self.lock = threading.Lock()
@@ -97,7 +97,8 @@ class Edges:
                     pid = self.suite.pid(name)
                     if pid is not None:
                         self.known |= dict.fromkeys(sockets(pid) & new, pid)
-            self.pids |= {port: self.known[inode] for port, inode in ports.items() if inode in self.known}
+            # A port that was another connection's before, of which no process has the descriptor yet, is nobody's.
+            self.pids |= {port: self.known.get(inode) for port, inode in ports.items()}
             here = set(ports.values())
             self.known = {inode: pid for inode, pid in self.known.items() if inode in here}
 
@@ -112,7 +113,8 @@ class Edges:
 
     def judge(self, disconnect: dict) -> dict | None:
         """The facts of a disconnect if the C2S lived, `pid` or one that is not known; else none."""
-        if any(outage.excuses(disconnect["pid"], disconnect["heardAt"]) for outage in self.outages):
+        # Nothing is done to the other suite's.
+        if not disconnect.get("isRemote") and any(outage.excuses(disconnect["pid"], disconnect["heardAt"]) for outage in self.outages):
             return None
         return {key: disconnect.get(key) for key in ("disconnected", "time", "port", "pid", "reason")}
 

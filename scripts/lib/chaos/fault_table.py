@@ -11,7 +11,7 @@ from private_suite import COMPONENTS
 from processes import Refusal
 
 BEGIN, END = "<!-- made by scripts/chaos --table: begin -->", "<!-- made by scripts/chaos --table: end -->"
-NAMES = {"postgresql": "PostgreSQL", "router": "router", "sm": "SM", "c2s": "C2S", "clients": "clients"}
+NAMES = {"postgresql": "PostgreSQL", "router": "router", "sm": "SM", "c2s": "C2S", "s2s": "S2S", "clients": "clients"}
 ORDER = [*COMPONENTS, "clients"]
 # Of all messages.
 MOST_ERRORS = 0.001
@@ -97,7 +97,7 @@ def summary(results: list[dict], source: str) -> str:
     how = "two at once" if run["pairs"] else "one at a time"
     return (
         f"{run['date'][:10]}, version {run['version']}, {run['cores']} cores, seed {run['seed']}: {run['faults']} times a fault, {how}; "
-        f"{counts['router']} router, {counts['c2s']} C2S, {counts['sm']} SM, 1 PostgreSQL; {run['clients']} clients, "
+        f"{counts['router']} router, {counts['c2s']} C2S, {counts['sm']} SM, {counts.get('s2s', 0)} S2S, 1 PostgreSQL; {run['clients']} clients, "
         f"{run['rate']:,.0f} messages/s. {totals['sent']:,} messages were sent, {totals['acknowledged']:,} acknowledged, "
         f"{totals['received']:,} received, {totals['errors']:,} answered with an error; {in_time:.2f} % of those outside faults "
         f"were acknowledged within 1 s. Violations: {sum(sum(r['violations'].values()) for r in of_type(results, 'round'))}. "

@@ -18,7 +18,7 @@ from private_suite import COMPONENTS, PrivateSuite
 from processes import signals
 
 # What may be scaled, unless the supervisor refuses it.
-SCALABLE = ("c2s", "sm", "router")
+SCALABLE = ("c2s", "sm", "s2s", "router")
 SHORTEST_STOP, LONGEST_STOP = 5.0, 60.0
 MEANINGS = {
     "kill": "`kill -9`", "stop": "`SIGSTOP`", "restart": "restart", "scale": "scaled", "drop": "connections dropped",
@@ -47,7 +47,8 @@ class Fault:
 
 def sorts(counts: dict[str, int], scalable: tuple[str, ...] = SCALABLE) -> list[tuple[str, str]]:
     """Every kind of fault with every kind of process that it can happen to."""
-    found = [(kind, component) for component in COMPONENTS for kind in ("kill", "stop", "restart")]
+    there = [component for component in COMPONENTS if component == "postgresql" or counts.get(component)]
+    found = [(kind, component) for component in there for kind in ("kill", "stop", "restart")]
     found += [("scale", component) for component in scalable if component in counts]
     return found + [("drop", "clients")]
 

@@ -9,21 +9,29 @@ import threading
 import time
 from collections.abc import Callable
 
-from private_suite import ADDRESS, DOMAIN, PASSWORD, PrivateSuite
+from private_suite import ADDRESS, PASSWORD, PrivateSuite
 from processes import Refusal, end, identity, signals
 
 
 class LoadProcess:
-    def __init__(self, suite: PrivateSuite, clients: int, rate: float, seed: int, heard: Callable[[dict], None], *more: str):
+    """`remote`: a second suite, and how many of the clients are there."""
+
+    def __init__(
+        self, suite: PrivateSuite, clients: int, rate: float, seed: int, heard: Callable[[dict], None],
+        remote: tuple[PrivateSuite, int] | None = None,
+    ):
         """`heard` is called, by a thread, for each connection that broke against a client's will."""
         self.clients = clients
         self.heard = heard
         self.answers: queue.Queue[dict | None] = queue.Queue()
         self.log = open(suite.directory / "load.log", "wb")
         command = [
-            suite.generator, "chaos", "--host", ADDRESS, "--port", suite.client_port, "--domain", DOMAIN, "--prefix", "chaos",
-            "--password", PASSWORD, "--clients", clients, "--rate", rate, "--seed", seed, *more,
+            suite.generator, "chaos", "--host", ADDRESS, "--port", suite.client_port, "--domain", suite.domain, "--prefix", "chaos",
+            "--password", PASSWORD, "--clients", clients, "--rate", rate, "--seed", seed,
         ]
+        if remote:
+            other, number = remote
+            command += ["--remote", number, "--remote-server", f"{ADDRESS}:{other.client_port}", "--remote-domain", other.domain]
         with signals.held():
             self.process = subprocess.Popen(
                 [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,

@@ -17,12 +17,12 @@ from processes import Refusal, complete, copy, family, identity, run_as, signals
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 ADDRESS = "127.0.0.1"
-DOMAIN, PASSWORD = "localhost", "load-password"
+DOMAIN, REMOTE_DOMAIN, PASSWORD = "localhost", "remote.example", "load-password"
 # In the order of starting.
-COMPONENTS = ("postgresql", "router", "sm", "c2s")
+COMPONENTS = ("postgresql", "router", "sm", "s2s", "c2s")
 # Ports for each kind of process, and in all.
 LARGEST_SCALE = 12
-PORTS = 4 * LARGEST_SCALE + 1
+PORTS = 5 * LARGEST_SCALE + 3
 # For a process to get ready while another one stands still.
 READY_SECONDS = "150"
 # Without the proxies of the environment.
@@ -32,7 +32,7 @@ LOOPBACK = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 # and over is not to wait ever longer for its start.
 BEGINNING = """\
 domains:
-  - name: {domain}
+{domains}
 paths:
   run: {run}
 sasl:
@@ -42,7 +42,7 @@ registration:
   per_address: 100000
   total: 1000000
 router:
-  listen: {address}:{router}
+  listen: 127.0.0.1:{router}
 c2s:
   listeners:
     - address: {address}:{clients}
@@ -59,16 +59,31 @@ sm:
   limits:
     accounts: 1000000
     offline_messages: 100000
+s2s:
+  listeners:
+    - address: {address}:{servers}
+      tls: starttls
+{neighbours}
 http:
   router_port: {http_router}
   c2s_port: {http_c2s}
   sm_port: {http_sm}
+  s2s_port: {http_s2s}
   connections: 64
 supervisor:
   router: {routers}
+  s2s: {s2s}
   restart_delay_maximum: 1s
 log:
   level: {level}
+"""
+
+
+# Where another suite's S2S is, which no DNS names.
+NEIGHBOURS = """\
+  domains:
+    - name: {domain}
+      host: {address}:{port}
 """
 
 
@@ -89,23 +104,42 @@ def free_block(size: int) -> int:
     raise Refusal("no free ports")
 
 
+def server_port(first: int) -> int:
+    """Of the S2S of a suite with these ports."""
+    return first + PORTS - 2
+
+
+def neighbours(neighbour: tuple[str, int] | None) -> str:
+    if neighbour is None:
+        return ""
+    domain, first = neighbour
+    return NEIGHBOURS.format(domain=domain, address=ADDRESS, port=server_port(first))
+
+
 class PrivateSuite:
-    def __init__(self, binaries: pathlib.Path, counts: dict[str, int], level: str = "info"):
+    """`domain` is its own, `neighbour` that of a suite next to it, with the first of its ports."""
+
+    def __init__(
+        self, binaries: pathlib.Path, counts: dict[str, int], level: str = "info", first_port: int = 0,
+        domain: str = DOMAIN, neighbour: tuple[str, int] | None = None,
+    ):
         # Short, for the sockets, and not below a private home.
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="jackdaw-chaos-", dir="/tmp"))
         self.directory.chmod(0o755)
         self.state, self.runtime = self.directory / "state", self.directory / "run"
         self.state.mkdir(mode=0o700)
         self.binaries = binaries
-        self.counts = {"postgresql": 1} | counts
+        self.counts = {"postgresql": 1, "s2s": 0} | counts
         self.environment = os.environ | {"JACKDAW_STATE": str(self.state), "JACKDAW_RUN": str(self.runtime)}
-        first = free_block(PORTS)
+        first = first_port or free_block(PORTS)
         self.router_port, self.client_port = first, first + PORTS - 1
-        self.http = {name: first + (n + 1) * LARGEST_SCALE for n, name in enumerate(("router", "sm", "c2s"))}
+        self.domain = domain
+        self.http = {name: first + (n + 1) * LARGEST_SCALE for n, name in enumerate(("router", "sm", "c2s", "s2s"))}
         (self.state / "jackdaw.yml").write_text(CONFIGURATION.format(
-            domain=DOMAIN, run=self.runtime, address=ADDRESS, router=self.router_port, clients=self.client_port, level=level,
+            domains=f"  - name: {domain}", run=self.runtime, address=ADDRESS, router=self.router_port, clients=self.client_port, level=level,
             http_router=self.http["router"], http_c2s=self.http["c2s"], http_sm=self.http["sm"],
-            routers=counts["router"],
+            http_s2s=self.http["s2s"], servers=server_port(first), neighbours=neighbours(neighbour),
+            routers=counts["router"], s2s=self.counts["s2s"],
         ), encoding="ascii")
         self.generator = self.directory / "jackdaw-load"
 
@@ -131,7 +165,7 @@ class PrivateSuite:
             os.chown(self.directory, owner["user"], owner["group"])
         copy(self.binaries / "jackdaw-load", self.generator)
         command = [
-            self.generator, "prepare", "--host", ADDRESS, "--port", self.client_port, "--domain", DOMAIN, "--prefix", "chaos",
+            self.generator, "prepare", "--host", ADDRESS, "--port", self.client_port, "--domain", self.domain, "--prefix", "chaos",
             "--password", PASSWORD, "--clients", accounts,
         ]
         made = complete(

@@ -6,7 +6,6 @@ is killed of jabberd2 is started again at once, as systemd does it in Debian (it
 use PostgreSQL, each a private one.
 """
 
-import contextlib
 import os
 import pathlib
 import secrets
@@ -18,7 +17,7 @@ import tempfile
 import private_suite
 from postgresql import PostgreSQL
 from private_suite import BEGINNING, PrivateSuite, wait_until_ready
-from processes import Process, Refusal, complete, copy, family, identity, is_taken, run_as, signals, until
+from processes import Process, Refusal, complete, copy, family, identity, is_taken, run_as, signals, stopped, until
 from servers import DOMAIN, PORT, Certificates, Jabberd2
 
 # Names of external components: one that tries what it may not, one that is there, and one for odd input.
@@ -34,6 +33,7 @@ http:
   sm_port: {http_sm}
   connections: 64
 supervisor:
+  s2s: 0
   restart_delay_maximum: 1s
 """
 
@@ -84,19 +84,9 @@ class Contender:
             raise Refusal(f"{self.title} has no {name} that could be killed")
         os.kill(pid, signal.SIGKILL)
 
-    @contextlib.contextmanager
     def stopped_database(self):
         """Every process of PostgreSQL stands still meanwhile."""
-        pids = self.database_pids()
-        try:
-            for pid in pids:
-                os.kill(pid, signal.SIGSTOP)
-            yield
-        finally:
-            with signals.held():
-                for pid in pids:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGCONT)
+        return stopped(self.database_pids())
 
     def make_accounts(self, generator: pathlib.Path, accounts: int, peculiarities: tuple[str, ...] = ()) -> None:
         command = [
@@ -126,7 +116,7 @@ class OurSuite(PrivateSuite):
             path.chmod(0o600)
             lines += [f"  - names: [{name}.{private_suite.DOMAIN}]", f"    secret_file: {path}"]
         (self.state / "jackdaw.yml").write_text(CONFIGURATION.format(
-            domain=private_suite.DOMAIN, run=self.runtime, address=private_suite.ADDRESS, router=self.router_port,
+            domains=f"  - name: {private_suite.DOMAIN}", run=self.runtime, address=private_suite.ADDRESS, router=self.router_port,
             clients=self.client_port, stanzas_per_second=stanzas_per_second or 100, components="\n".join(lines),
             http_router=self.http["router"], http_c2s=self.http["c2s"], http_sm=self.http["sm"],
         ), encoding="ascii")

@@ -99,11 +99,14 @@ class Supervisor:
             raise Refusal(f"there is no component {component}; known are {', '.join(COMPONENTS)}", 64)
         if component in SINGLE and number != 1:
             raise Refusal(f"{component} has exactly one process: {SINGLE[component]}", 64)
-        if not 1 <= number <= LARGEST_SCALE.get(component, 1):
-            raise Refusal(f"{component} has 1 to {LARGEST_SCALE.get(component, 1)} processes; to have none, stop it", 64)
-        before = {i.name for i in self.suite.select(component)}
+        # A suite without federation is whole.
+        least = 0 if component == "s2s" else 1
+        if not least <= number <= LARGEST_SCALE.get(component, 1):
+            most = LARGEST_SCALE.get(component, 1)
+            raise Refusal(f"{component} has {least} to {most} processes; to have none, stop it", 64)
+        before = {i.name for i in self.suite.instances() if i.component == component}
         self.suite.set_scale(component, number)
-        after = self.suite.select(component)
+        after = [i for i in self.suite.instances() if i.component == component]
         programs.generate(self.suite)
         if self.rpc is None:
             print(f"{component} will have {number} processes when the suite starts")
@@ -170,7 +173,7 @@ class Supervisor:
                 self.stop_process(instance.name)
 
     def check_executables(self) -> None:
-        for component in ("router", "sm", "c2s"):
+        for component in ("router", "sm", "s2s", "c2s"):
             if not os.access(self.suite.executable(component), os.X_OK):
                 raise Refusal(f"{self.suite.executable(component)} is missing; scripts/run builds it", 69)
 

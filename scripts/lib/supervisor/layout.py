@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 # The order of starting; stopping goes the other way.
-COMPONENTS = ["postgresql", "router", "sm", "c2s"]
+COMPONENTS = ["postgresql", "router", "sm", "s2s", "c2s"]
 
 # What may have one process only, and why.
 SINGLE = {
@@ -16,7 +16,7 @@ SINGLE = {
 }
 
 # As many as the configuration may ask for.
-LARGEST_SCALE = {"router": 8, "sm": 16, "c2s": 64}
+LARGEST_SCALE = {"router": 8, "sm": 16, "s2s": 16, "c2s": 64}
 
 
 class Refusal(Exception):
