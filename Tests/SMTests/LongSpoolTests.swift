@@ -101,7 +101,7 @@ import XMPPCore
             return phone
         }
         for phone in phones.reversed() { phone.detach() }
-        #expect(world.database.spool(bobJID).isEmpty)
+        #expect(world.database.spool(bobJID).count == 24)
         let laptop = TestClient(world, "bob@localhost", resource: "laptop")
         laptop.enable()
         laptop.send("<presence/>")

@@ -45,7 +45,9 @@ import XMPPCore
     @Test func `it is part of the state that a record keeps`() {
         var state = SessionState()
         state.sent = SentBefore(Self.outbox(acknowledged: 2, ["a", "", "c"]))
+        state.lately = ["e", "d"]
         #expect(SessionState(state.encoded).sent == state.sent)
+        #expect(SessionState(state.encoded).lately == ["e", "d"])
         #expect(SessionState(SessionState().encoded).sent == nil)
     }
 

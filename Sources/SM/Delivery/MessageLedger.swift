@@ -91,6 +91,15 @@ struct MessageLedger {
         return row
     }
 
+    /// A client that is none of its holders had acknowledged it before: they keep it, and nobody inherits it. The row to
+    /// delete, if it is the first to say so.
+    mutating func acknowledgedBefore(_ id: DeliveryID) -> Int64? {
+        guard let record = records[id], !record.isAcknowledged else { return nil }
+        records[id]?.isAcknowledged = true
+        records[id]?.outgoing = nil
+        return record.row
+    }
+
     /// A holder gave it up.
     mutating func released(_ id: DeliveryID) -> Release {
         guard var record = records[id] else { return .settled }
@@ -105,11 +114,11 @@ struct MessageLedger {
         records[id]?.outgoing = outgoing
     }
 
-    /// What is to be written now; nil: somebody has acknowledged it, or it has another way.
+    /// What is to be written now; nil: somebody has acknowledged it, it is being written, or it has another way.
     mutating func beginWriting(_ id: DeliveryID) -> Outgoing? {
-        guard let record = records[id], !record.isAcknowledged, record.row == nil, let outgoing = record.outgoing else {
-            return nil
-        }
+        guard let record = records[id], !record.isAcknowledged, !record.isWriting, record.row == nil,
+            let outgoing = record.outgoing
+        else { return nil }
         records[id]?.isWriting = true
         return outgoing
     }

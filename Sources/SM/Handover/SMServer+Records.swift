@@ -26,15 +26,21 @@ extension SMServer {
     /// How long a session may be without the C2S that had it, when it is not known what became of that one.
     private static let grace: Int64 = 30_000_000
     private static let page = 1_000
+    /// A record has so many ids of messages that the user's clients have acknowledged.
+    private static let idsRecorded = 64
 
     func record(of session: Session) -> SessionRecord {
+        if let before = session.recordBeforeResumption { return before }
         var detachedAt: Int64?
         // While it is attached its C2S has the newest.
         var state: SessionState?
         if case .broken(let since) = session.state {
             detachedAt = since
             state = SessionState(of: session)
-            if session.outbox.isCounting { state?.sent = session.recalledSent ?? SentBefore(session.outbox) }
+            if session.outbox.isCounting {
+                state?.sent = session.recalledSent ?? SentBefore(session.outbox)
+                state?.lately = session.user.known.latest(Self.idsRecorded)
+            }
         }
         return SessionRecord(
             name: session.name,
@@ -49,6 +55,13 @@ extension SMServer {
             countsFrom: session.countsFrom,
             state: state?.encoded
         )
+    }
+
+    /// The C2S of a session has its newest connection.
+    func resumptionIsHeard(of session: Session) {
+        guard session.recordBeforeResumption != nil else { return }
+        session.recordBeforeResumption = nil
+        records?.changed(record(of: session))
     }
 
     /// Every session that a successor would have to know of.
@@ -128,6 +141,7 @@ extension SMServer {
         if record.state == nil { state.presence = Stanza(kind: .presence, from: jid) }
         session.restore(state)
         session.recalledSent = state.sent
+        for id in state.lately { user.known.remember(id) }
         session.state = .broken(since: since)
         metrics.brokenSessions.increment()
         user.insert(session)

@@ -84,7 +84,8 @@ extension SMServer {
                 settled: session.settlement.run,
                 acknowledged: outbox.acknowledged,
                 sent: outbox.lastSent,
-                lately: []
+                // Their senders may send them again.
+                lately: session.user.known.latest(Self.idsTold)
             ),
             received: session.settlement.run,
             state: SessionState(of: session).encoded

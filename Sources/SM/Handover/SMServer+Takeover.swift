@@ -282,6 +282,7 @@ extension SMServer {
         session.expiry?.cancel()
         session.expiry = nil
         session.attach = arrival.attach
+        session.recordBeforeResumption = nil
         session.flow = flow(of: arrival.instance)
         session.state = .attached
         if let management = arrival.passport.management {
@@ -348,7 +349,11 @@ extension SMServer {
             Session.Resumption(token: $0, seconds: management.max ?? resumptionSeconds)
         }
         session.outbox.restore(acknowledged: management.acknowledged)
-        for id in management.lately { user.known.remember(id) }
+        for id in management.lately {
+            // Another session of the user, which came before, may hold it still.
+            if let delivery = user.known.delivery(of: id) { acknowledgedBefore(delivery, of: user) }
+            user.known.acknowledged(id, isRemembered: true)
+        }
         for sent in unacknowledged {
             let outgoing = Outgoing(stanza: sent.stanza.compacted(), received: now(), stableID: sent.id ?? "")
             var delivery: DeliveryID?
@@ -358,9 +363,18 @@ extension SMServer {
             session.outbox.restore(outgoing, delivery: delivery, size: outgoing.encodedSize)
             guard let delivery, let id = sent.id else { continue }
             user.ledger.hold(delivery)
+            guard !user.known.isDone(id) else {
+                acknowledgedBefore(delivery, of: user)
+                continue
+            }
             user.known.hold(id, delivery)
             takeIntoCustody(outgoing, delivery, of: user)
         }
+    }
+
+    /// One of the user's clients had acknowledged the message when the former owner was still there.
+    private func acknowledgedBefore(_ delivery: DeliveryID, of user: User) {
+        if let row = user.ledger.acknowledgedBefore(delivery) { deleteFromSpool([row], of: user) }
     }
 
     // MARK: - The end of a takeover

@@ -15,6 +15,8 @@ struct SessionState: Equatable {
     var wantsBlocklist = false
     /// For the session record alone: a C2S knows it by itself.
     var sent: SentBefore?
+    /// Likewise: the stable ids of what the user's clients acknowledged lately, the last one last.
+    var lately: [String] = []
 
     init() {}
 
@@ -48,6 +50,11 @@ struct SessionState: Equatable {
         presence?.write(to: &buffer)
         farewell?.write(to: &buffer)
         sent?.write(to: &buffer)
+        if !lately.isEmpty {
+            buffer.writeStaticString("<lately>")
+            XMLEscape.writeText(lately.joined(separator: " "), to: &buffer)
+            buffer.writeStaticString("</lately>")
+        }
         return buffer
     }
 
@@ -58,6 +65,8 @@ struct SessionState: Equatable {
                 takeFlags(element)
             } else if element.name == "sent" {
                 sent = SentBefore(element)
+            } else if element.name == "lately" {
+                lately = String(buffer: element.content).split(separator: " ").map(String.init)
             } else if let stanza = try? Stanza(element), stanza.kind == .presence {
                 if stanza.type == nil { presence = stanza } else { farewell = stanza }
             }

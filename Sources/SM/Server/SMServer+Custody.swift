@@ -51,6 +51,16 @@ extension SMServer {
         }
     }
 
+    /// The session broke: what comes from now on is stored at once, and must not be before what it holds.
+    func storeUnacknowledged(of session: Session) {
+        let user = session.user
+        guard !user.isRemoved, !user.isMoved else { return }
+        for delivery in session.outbox.entries.compactMap(\.delivery) where user.ledger.isHeldOnce(delivery) {
+            guard let outgoing = user.ledger.beginWriting(delivery) else { continue }
+            store(outgoing, CustodyEntry(user: user, delivery: delivery, due: now()))
+        }
+    }
+
     private func store(_ outgoing: Outgoing, _ entry: CustodyEntry) {
         let user = entry.user
         // What asks not to be stored is in memory only, as its sender wants it.

@@ -68,6 +68,7 @@ extension SMServer {
             guard let session = sessions[message.session], session.attach == message.attach, session.isAttached,
                 session.instance == instance
             else { return receivedAstray(message, from: instance) }
+            resumptionIsHeard(of: session)
             received(message.content, in: session)
             switch message.content {
             case .detached, .close: confirmEnd(of: message, at: instance)

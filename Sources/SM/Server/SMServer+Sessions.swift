@@ -114,6 +114,7 @@ extension SMServer {
     /// The connection broke, or the C2S that had it is gone.
     func detach(_ session: Session) {
         guard session.isAttached else { return }
+        session.recordBeforeResumption = nil
         guard let resumption = session.resumption else { return end(session, .lost) }
         let since = now()
         session.state = .broken(since: since)
@@ -125,6 +126,7 @@ extension SMServer {
             self.end(session, .lost)
         }
         stopReading(into: session)
+        storeUnacknowledged(of: session)
         records?.changed(record(of: session))
     }
 
@@ -153,6 +155,7 @@ extension SMServer {
             end(session, .lost)
             return fail(name, h: nil, at: instance)
         }
+        let before = session.isAttached ? session.recordBeforeResumption : record(of: session)
         guard let acknowledged = session.outbox.acknowledge(resume.h) else {
             // The client claims what was never sent: it is not the one that we know.
             logger.warning("a resumption with a wrong h", metadata: ["jid": "\(session.jid)"])
@@ -161,6 +164,7 @@ extension SMServer {
         }
         self.acknowledged(acknowledged, in: session)
         acknowledgeRecalled(resume.h, in: session)
+        session.recordBeforeResumption = before
         attach(session, to: instance, as: name, lately: ids(of: acknowledged, in: session))
     }
 
@@ -173,8 +177,8 @@ extension SMServer {
         return (latest + ids.filter { !$0.isEmpty && !known.contains($0) }).suffix(Self.idsTold)
     }
 
-    /// The C2S of a resumed session is told so many ids of messages that the client has acknowledged.
-    private static let idsTold = 256
+    /// The next keeper of a session is told so many ids of messages that the user's clients have acknowledged.
+    static let idsTold = 256
 
     private func fail(_ name: String, h: UInt32?, at instance: String) {
         link.send(SessionMessage(session: name, attach: 1, .resumeFailed(h: h)), to: instance)

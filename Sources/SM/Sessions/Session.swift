@@ -94,6 +94,9 @@ final class Session {
     var flow: InstanceFlow { didSet { route = nil } }
     /// What the connection that resumed it last was called before; nil: none has, at this SM.
     var connectionName: String?
+    /// How a successor would have known it before it was resumed last, until the C2S that has it now is heard of it: the
+    /// answer to the client may be lost with us.
+    var recordBeforeResumption: SessionRecord?
     /// How often it was attached, from 1.
     var attach: UInt64 = 1 { didSet { route = nil } }
     /// How wrappers about it begin, once one was sent.
