@@ -43,10 +43,31 @@ struct SpoolState {
     var appends = 0
     /// All was read but for these: it is read once more when they are written.
     var awaitsAppends = false
+    /// By their stable ids, messages that sessions hold and whose rows are being written: a page may have such a row
+    /// already, which is not to be sent again.
+    private var held: Set<String> = []
+    /// Of them, those whose session has ended meanwhile: they count as appends.
+    private var orphaned: Set<String> = []
     /// Messages that lost their session while the database was away: in memory until it is back.
     var homeless: [Outgoing] = []
     /// The database was away when they were to be written: rows are read when that is done, since some may be newer.
     var mustWriteFirst = false
+
+    /// A row is being written for a message that a session holds.
+    mutating func beginWriting(_ id: String) { held.insert(id) }
+
+    /// That has ended.
+    mutating func endWriting(_ id: String) {
+        held.remove(id)
+        if orphaned.remove(id) != nil { appends -= 1 }
+    }
+
+    /// The session has ended while the row is being written.
+    mutating func orphan(_ id: String) {
+        if held.contains(id), orphaned.insert(id).inserted { appends += 1 }
+    }
+
+    func isBeingWritten(_ id: String) -> Bool { held.contains(id) }
 
     var isIdle: Bool {
         reading == .idle && waiting.isEmpty && writes == 0 && homeless.isEmpty && doomed.isEmpty

@@ -40,7 +40,7 @@ extension SMServer {
 
     /// A stanza that is not settled here. Another SM sends it again by itself, and so does the C2S of a session that has
     /// left with its user.
-    private func sendOn(_ passage: Passage) {
+    func sendOn(_ passage: Passage) {
         let comesAgain = passage.origin != nil || passage.session?.state == .ended
         if comesAgain { passage.abandon() } else { routeLocally(passage) }
         passage.leaveCustody()

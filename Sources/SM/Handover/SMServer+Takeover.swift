@@ -29,7 +29,7 @@ extension SMServer {
     /// The map in force, from the database; in order of epochs.
     func mapChanged(_ map: OwnershipMap) {
         guard map.epoch > self.map.epoch else { return }
-        let before = takeover?.before ?? self.map
+        let before = takeover?.before(nextAfter: self.map) ?? [self.map]
         self.map = map
         remembersUntil = now() + Self.memory
         // Those who go on to another SM at once are presented to that one.
@@ -66,7 +66,7 @@ extension SMServer {
     }
 
     /// Asks all that are there for what is ours.
-    private func beginTakeover(from before: OwnershipMap) {
+    private func beginTakeover(from before: [OwnershipMap]) {
         takeover = Takeover(
             map,
             before: before,
@@ -138,7 +138,7 @@ extension SMServer {
         guard !areInstancesKnown else { return }
         areInstancesKnown = true
         guard map.epoch > 0 else { return }
-        beginTakeover(from: takeover?.before ?? map)
+        beginTakeover(from: takeover?.before ?? [map])
         endTakeoverIfHeard()
     }
 
@@ -215,7 +215,7 @@ extension SMServer {
                 self.installArrivals()
             case .nonexistent:
                 self.arrivals[arrival.name] = nil
-                self.refuse(arrival)
+                self.refuse(arrival, .notAuthorized, "the account is gone")
                 self.installArrivals()
             case .failed:
                 // It waits for the database, as everything about it does.
@@ -224,8 +224,8 @@ extension SMServer {
         }
     }
 
-    private func refuse(_ arrival: Arrival) {
-        let end = SessionMessage.End(condition: .notAuthorized, text: "the account is gone")
+    private func refuse(_ arrival: Arrival, _ condition: StreamError.Condition, _ text: String) {
+        let end = SessionMessage.End(condition: condition, text: text)
         link.send(SessionMessage(session: arrival.name, attach: arrival.attach, .end(end)), to: arrival.instance)
     }
 
@@ -263,8 +263,10 @@ extension SMServer {
             }
             session = known
             reattach(session, arrival)
-        } else {
+        } else if mayTakeResource(arrival, of: user) {
             session = makeSession(arrival, for: user)
+        } else {
+            return refuse(arrival, .conflict, "another connection took the resource")
         }
         let name = arrival.name
         let attach = arrival.attach
@@ -275,6 +277,17 @@ extension SMServer {
         logger.debug("session handed over", metadata: ["jid": "\(session.jid)", "peer": "\(arrival.instance)"])
     }
 
+    /// Whether no other session has the resource. A C2S that was out of reach for long presents sessions that have ended
+    /// meanwhile, when their clients had logged in anew: what they had not got is with the new ones. Of two that arrive at
+    /// the same time the one without connection gives way.
+    private func mayTakeResource(_ arrival: Arrival, of user: User) -> Bool {
+        guard let other = user.session(resource: arrival.passport.jid.resource ?? "") else { return true }
+        guard takeover?.concerns(user.jid) == true, !other.isAttached, !other.isRecalled, !arrival.isConnectionGone
+        else { return false }
+        end(other, .ended(condition: .conflict, text: "another connection took the resource"))
+        return true
+    }
+
     /// The C2S was out of reach for a while, or the client's connection lives on at it after all: the session is ours.
     private func reattach(_ session: Session, _ arrival: Arrival) {
         guard session.state != .ended else { return }
@@ -283,7 +296,7 @@ extension SMServer {
         session.expiry = nil
         session.attach = arrival.attach
         session.recordBeforeResumption = nil
-        session.flow = flow(of: arrival.instance)
+        route(session, to: arrival.instance)
         session.state = .attached
         if let management = arrival.passport.management {
             acknowledged(

@@ -60,6 +60,13 @@ final class InstanceFlow {
         stalled.append(session)
     }
 
+    /// The session's stanzas go to another C2S from now on; true if it waited.
+    func release(_ session: Session) -> Bool {
+        guard let place = stalled.firstIndex(where: { $0 === session }) else { return false }
+        stalled.remove(at: place)
+        return true
+    }
+
     func takeStalled() -> [Session] {
         defer { stalled = [] }
         return stalled

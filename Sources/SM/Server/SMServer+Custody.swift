@@ -68,7 +68,9 @@ extension SMServer {
             settle(outgoing, of: user)
             return ended(user.ledger.written(entry.delivery, row: nil, isFinal: true), outgoing, entry)
         }
+        user.spool.beginWriting(outgoing.stableID)
         append(SpoolEntry(outgoing, for: user.jid), for: user, quota: .max, isHeld: true) { result in
+            user.spool.endWriting(outgoing.stableID)
             switch result {
             case .success(.stored(let row)):
                 self.settle(outgoing, of: user)
@@ -91,8 +93,16 @@ extension SMServer {
             custody.append(CustodyEntry(user: entry.user, delivery: entry.delivery, due: now() + Self.patience))
             scheduleCustody()
         case .acknowledged(let row): row.map { deleteFromSpool([$0], of: entry.user) }
-        case .orphaned(row: nil): rehome(outgoing, row: nil, of: entry.user)
+        case .orphaned(row: nil):
+            entry.user.known.forget(outgoing.stableID)
+            // Behind what is being read it is in its place.
+            if entry.user.spool.reading == .idle {
+                rehome(outgoing, row: nil, of: entry.user)
+            } else {
+                keep(outgoing, for: entry.user)
+            }
         case .orphaned:
+            entry.user.known.forget(outgoing.stableID)
             // Nobody has it now; whoever takes messages finds it in the spool.
             if let taker = entry.user.sessions.first(where: \.target.takesMessages) {
                 readLater(into: taker)

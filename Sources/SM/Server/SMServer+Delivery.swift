@@ -245,14 +245,25 @@ extension SMServer {
     /// sessions or to the spool; requests are answered with an error; the rest is moot.
     func inherit(_ entries: [SessionOutbox<Outgoing>.Entry], of session: Session) {
         let user = session.user
+        // Behind one whose row is being written the others go the same way, to stay in order.
+        var isBehind = false
         for entry in entries {
             guard let delivery = entry.delivery else {
                 bounce(entry.payload.stanza)
                 continue
             }
-            if case .orphaned(let row) = user.ledger.released(delivery) {
+            switch user.ledger.released(delivery) {
+            case .settled, .heldElsewhere: break
+            case .underWay:
+                user.spool.orphan(entry.payload.stableID)
+                isBehind = true
+            case .orphaned(let row):
                 user.known.forget(entry.payload.stableID)
-                rehome(entry.payload, row: row, of: user)
+                guard isBehind else {
+                    rehome(entry.payload, row: row, of: user)
+                    continue
+                }
+                if row == nil { keep(entry.payload, for: user) }
             }
         }
     }

@@ -128,6 +128,12 @@ extension SMServer {
         return flow
     }
 
+    /// The session's stanzas go to this C2S from now on, whatever the former one has still to read.
+    func route(_ session: Session, to instance: String) {
+        if session.flow.release(session) { session.isPaced = false }
+        session.flow = flow(of: instance)
+    }
+
     func askForEcho(_ flow: InstanceFlow) {
         let id = nextRequestID()
         flow.ask(id: id)

@@ -200,7 +200,7 @@ extension SMServer {
         session.expiry = nil
         session.attach += 1
         session.connectionName = connection
-        session.flow = flow(of: instance)
+        route(session, to: instance)
         session.state = .attached
         // The client sends again what `h` does not cover, under the numbers that it had. `h` counts from <enable/> on, so
         // stanzas from before it are never sent again, also while they are unsettled.

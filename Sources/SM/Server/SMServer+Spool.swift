@@ -66,7 +66,7 @@ extension SMServer {
         // Whoever reads the spool may be past its place.
         if user.spool.reading != .idle { user.spool.isIncomplete = true }
         append(SpoolEntry(outgoing, for: user.jid), for: user, quota: .max) { result in
-            guard !user.isMoved else { return }
+            if user.isMoved { return self.endedAfterMove(result, outgoing) }
             if case .success(.stored) = result {
                 // A row has it, no client: it is read from there, so it is not known as one that is done.
                 outgoing.passage?.leaveCustody()
@@ -77,6 +77,12 @@ extension SMServer {
             user.spool.homeless.append(outgoing)
             self.homeless.insert(user.jid)
         }
+    }
+
+    /// The next map came while the row was being written: without one the new owner has to take the message.
+    private func endedAfterMove(_ result: Result<SpoolOutcome, any Error>, _ outgoing: Outgoing) {
+        guard let passage = outgoing.passage else { return }
+        if case .failure = result { sendOn(passage) } else { passage.leaveCustody() }
     }
 
     func isStored(_ passage: Passage) -> Bool {
@@ -206,7 +212,9 @@ extension SMServer {
         // By arrival: what a broken session left behind is stored later than what came after it.
         let sorted = rows.sorted { ($0.stored, $0.id) < ($1.stored, $1.id) }
         for (index, row) in sorted.enumerated() {
-            guard !user.ledger.rows.contains(row.id), !user.spool.doomed.contains(row.id) else { continue }
+            guard !user.ledger.rows.contains(row.id), !user.spool.doomed.contains(row.id),
+                !user.spool.isBeingWritten(row.stableID)
+            else { continue }
             guard user.known.isEmpty || !isKnown(row, of: user) else { continue }
             guard let outgoing = outgoing(row, for: user) else { continue }
             guard !user.blocks(outgoing.stanza.from) else {
