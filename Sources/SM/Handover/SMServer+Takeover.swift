@@ -234,7 +234,8 @@ extension SMServer {
         // What is left of a broken connection may be older than what another C2S has still to present.
         let isHeard = takeover?.isHeard ?? true
         let due = arrivals.values.filter { $0.isComplete && $0.user != nil && (isHeard || !$0.isConnectionGone) }
-        for arrival in due {
+        // Of two with one resource that which has its connection stays.
+        for arrival in due.filter({ !$0.isConnectionGone }) + due.filter(\.isConnectionGone) {
             guard let user = arrival.user else { continue }
             arrivals[arrival.name] = nil
             install(arrival, for: user)
@@ -263,9 +264,11 @@ extension SMServer {
             }
             session = known
             reattach(session, arrival)
-        } else if mayTakeResource(arrival, of: user) {
+        } else if user.session(resource: arrival.passport.jid.resource ?? "") == nil {
             session = makeSession(arrival, for: user)
         } else {
+            // A C2S that was out of reach for long presents a session that has ended meanwhile, when its client had logged
+            // in anew; what it had not got is with the new one.
             return refuse(arrival, .conflict, "another connection took the resource")
         }
         let name = arrival.name
@@ -275,17 +278,6 @@ extension SMServer {
             hold(for: user.jid, .message(message)) { $0.received(message, from: arrival.instance) }
         }
         logger.debug("session handed over", metadata: ["jid": "\(session.jid)", "peer": "\(arrival.instance)"])
-    }
-
-    /// Whether no other session has the resource. A C2S that was out of reach for long presents sessions that have ended
-    /// meanwhile, when their clients had logged in anew: what they had not got is with the new ones. Of two that arrive at
-    /// the same time the one without connection gives way.
-    private func mayTakeResource(_ arrival: Arrival, of user: User) -> Bool {
-        guard let other = user.session(resource: arrival.passport.jid.resource ?? "") else { return true }
-        guard takeover?.concerns(user.jid) == true, !other.isAttached, !other.isRecalled, !arrival.isConnectionGone
-        else { return false }
-        end(other, .ended(condition: .conflict, text: "another connection took the resource"))
-        return true
     }
 
     /// The C2S was out of reach for a while, or the client's connection lives on at it after all: the session is ours.
