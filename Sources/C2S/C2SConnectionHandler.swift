@@ -512,7 +512,8 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
             "stanza to the client",
             metadata: ["link": "\(machine.sessionName)-\(number.map { String($0) } ?? "")"]
         )
-        if machine.deliver(tag, bytes, number: number, id: id, into: &out) { wantFlush() }
+        let now = hub.eventLoop.now.uptimeNanoseconds
+        if machine.deliver(tag, bytes, number: number, id: id, now: now, into: &out) { wantFlush() }
     }
 
     /// What the session's owner says.
@@ -526,7 +527,8 @@ final class C2SConnectionHandler: ChannelDuplexHandler {
                 "stanza to the client",
                 metadata: ["link": "\(machine.sessionName)-\(number.map { String($0) } ?? "")"]
             )
-            if machine.deliver(stanza, number: number, into: &out) { wantFlush() }
+            let now = hub.eventLoop.now.uptimeNanoseconds
+            if machine.deliver(stanza, number: number, now: now, into: &out) { wantFlush() }
         case .opened(let jid): run(machine.opened(jid))
         case .refused(let error): run(machine.refused(error, id: Digest.randomName()))
         case .enabled(let token, let max): run(machine.enabled(token: token, max: max))

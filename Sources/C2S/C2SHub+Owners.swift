@@ -130,7 +130,8 @@ extension C2SHub {
             self.send(SessionMessage(session: name, attach: handler.machine.attach, content), to: instance)
         }
         say(.handover(.passport(passport)))
-        for sent in handler.machine.unacknowledged { say(.handover(.unacknowledged(sent))) }
+        let unacknowledged = handler.machine.unacknowledged(now: eventLoop.now.uptimeNanoseconds)
+        for sent in unacknowledged { say(.handover(.unacknowledged(sent))) }
         // What follows counts from there.
         if let enable = handler.machine.pendingEnable { say(enable) }
         sayUnsettled(of: handler)
@@ -221,12 +222,13 @@ extension C2SConnectionStateMachine {
         )
     }
 
-    /// What the client was sent and has not acknowledged, in order.
-    var unacknowledged: [SessionMessage.Unacknowledged] {
+    /// What the client was sent and has not acknowledged, in order. `now` is in nanoseconds of the loop's clock.
+    func unacknowledged(now: UInt64) -> [SessionMessage.Unacknowledged] {
         let first = management.sent - UInt64(keep.unacknowledged.count) + 1
         return keep.unacknowledged.enumerated().compactMap { index, entry in
-            Stanza(wrapped: entry.stanza).map {
-                SessionMessage.Unacknowledged(number: first + UInt64(index), id: entry.id, stanza: $0)
+            let age = Int64(clamping: (now - min(now, entry.since)) / 1_000)
+            return Stanza(wrapped: entry.stanza).map {
+                SessionMessage.Unacknowledged(number: first + UInt64(index), id: entry.id, age: age, stanza: $0)
             }
         }
     }

@@ -39,6 +39,7 @@ extension SessionMessage.Handover {
             Self.begin("unacknowledged", to: &buffer)
             buffer.writeLinkAttribute("n", sent.number)
             buffer.writeLinkAttribute("i", sent.id)
+            if sent.age > 0 { buffer.writeLinkAttribute("age", UInt64(sent.age)) }
             Self.end("</unacknowledged>", with: sent.stanza, to: &buffer)
         case .state(let state):
             Self.begin("state", to: &buffer)
@@ -124,7 +125,10 @@ extension SessionMessage.Handover {
         case "passport": self = .passport(try SessionMessage.Passport(attributes, state: tag.content))
         case "unacknowledged":
             let number: UInt64 = try attributes.requiredNumber("n")
-            self = .unacknowledged(.init(number: number, id: attributes["i"], stanza: try Self.stanza(in: tag)))
+            // A century at most: it is subtracted from a time.
+            let age = min(attributes["age"].flatMap { UInt64($0) } ?? 0, 3_000_000_000_000_000)
+            let stanza = try Self.stanza(in: tag)
+            self = .unacknowledged(.init(number: number, id: attributes["i"], age: Int64(age), stanza: stanza))
         case "wanted": self = .wanted
         case "unknown": self = .unknown
         case "taken": self = .taken

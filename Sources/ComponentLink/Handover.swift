@@ -116,11 +116,14 @@ extension SessionMessage {
         package var number: UInt64
         /// Its stable id, if it is a message that is kept.
         package var id: String?
+        /// For how long whoever presents it has had it, in microseconds: it is older than what came meanwhile.
+        package var age: Int64
         /// The stanza.
         package var stanza: Stanza
 
         /// Makes one.
-        package init(number: UInt64, id: String?, stanza: Stanza) {
+        package init(number: UInt64, id: String?, age: Int64, stanza: Stanza) {
+            self.age = age
             self.number = number
             self.id = id
             self.stanza = stanza

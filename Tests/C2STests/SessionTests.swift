@@ -231,7 +231,7 @@ import XMPPCore
         try conversation.enable()
         var out = ByteBuffer()
         for number in 1...3 {
-            #expect(conversation.machine.deliver(Stanza(kind: .message), number: UInt64(number), into: &out) == true)
+            #expect(conversation.machine.deliver(Stanza(kind: .message), number: UInt64(number), now: 0, into: &out) == true)
         }
         #expect(conversation.machine.requestIsDue() == true)
         #expect(conversation.machine.requestIsDue() == false)
@@ -315,7 +315,7 @@ import XMPPCore
         conversation.client("<r xmlns='urn:xmpp:sm:3'/>")
         #expect(conversation.event { $0.settled(9) } == ["<a xmlns='urn:xmpp:sm:3' h='6'/>"])
         var out = ByteBuffer()
-        #expect(conversation.machine.deliver(Stanza(kind: .message), number: 8, into: &out) == true)
+        #expect(conversation.machine.deliver(Stanza(kind: .message), number: 8, now: 0, into: &out) == true)
         #expect(conversation.client("<a xmlns='urn:xmpp:sm:3' h='8'/>").count == 1)
     }
 
@@ -354,7 +354,7 @@ import XMPPCore
         let result = StreamElementFixture.element("iq", ["type": "result"])
         #expect(conversation.machine.takeUncharged(result) == false)
         var out = ByteBuffer()
-        _ = conversation.machine.deliver(Stanza(kind: .iq, type: "get"), number: 1, into: &out)
+        _ = conversation.machine.deliver(Stanza(kind: .iq, type: "get"), number: 1, now: 0, into: &out)
         #expect(conversation.machine.takeUncharged(StreamElementFixture.element("iq", ["type": "get"])) == false)
         #expect(conversation.machine.takeUncharged(result) == true)
         #expect(conversation.machine.takeUncharged(result) == false)
@@ -366,7 +366,7 @@ import XMPPCore
         try conversation.enable()
         var out = ByteBuffer()
         for number in 1...9 {
-            _ = conversation.machine.deliver(Stanza(kind: .presence), number: UInt64(number), into: &out)
+            _ = conversation.machine.deliver(Stanza(kind: .presence), number: UInt64(number), now: 0, into: &out)
         }
         for h in [3, 6, 9] {
             let answer = StreamElement(

@@ -94,6 +94,33 @@ import XMPPCore
         try await stage.close()
     }
 
+    @Test func `What a peer may not have got is in doubt when it counts anew on another stream`() async throws {
+        let stage = try await HubStage()
+        let (one, two) = (HubStage.names[0], HubStage.names[1])
+        let messages = try (1...2).map { try Self.message($0, from: one, to: two) }
+        try await stage.on(0) { $0.hub.send(messages[0], ticket: ForwardOrigin(instance: "sm-1", token: 1)) }
+        try await stage.wait(0) {
+            $0.suite.settled.count == 1 && $0.hub.streams.values.contains { $0.ledger.token != nil }
+        }
+        let answer = try Self.message(1, from: two, to: one)
+        try await stage.on(0) { $0.suite.isHolding = true }
+        try await stage.on(1) { $0.hub.send(answer, ticket: ForwardOrigin(instance: "sm-1", token: 1)) }
+        try await stage.wait(0) { $0.suite.delivered.count == 1 }
+        // As a process that is killed: it knows nothing of the stream.
+        try await stage.on(0) { side in
+            for stream in Array(side.hub.streams.values) {
+                stream.abort(FederationFailure(.remoteServerTimeout, "killed"))
+            }
+            side.hub.lostOutgoing = [:]
+        }
+        try await stage.wait(1) { $0.hub.lostIncoming.count == 1 }
+        try await stage.on(0) { $0.hub.send(messages[1], ticket: ForwardOrigin(instance: "sm-1", token: 2)) }
+        try await stage.wait(1) { $0.suite.failed.count == 1 }
+        #expect(try await stage.on(1) { $0.suite.failed.first?.hasPrefix("remote-server-timeout") } == true)
+        #expect(try await stage.on(1) { $0.hub.lostIncoming.isEmpty })
+        try await stage.close()
+    }
+
     @Test func `What waits for its link can be taken back`() async throws {
         let stage = try await HubStage()
         let messages = try (1...2).map { try Self.message($0, from: "one.example", to: "two.example") }

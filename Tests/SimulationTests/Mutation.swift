@@ -20,4 +20,13 @@ enum Mutation: CaseIterable, Sendable {
     case nothingIsFenced
     /// Nobody knows of the sessions that were broken when their SM died (section 5).
     case recordsAreLost
+
+    /// Schedules that noticed it, which are tried first: few do. Names of sessions are random, so none is certain to.
+    var seeds: [Int] {
+        switch self {
+        case .takeoverDoesNotWait: [674]
+        case .nothingIsFenced: [990]
+        default: []
+        }
+    }
 }

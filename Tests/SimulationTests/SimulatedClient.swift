@@ -278,7 +278,8 @@ final class SimulatedClient {
     private func judgeRefusal() {
         guard let home, world.edges.contains(where: { $0 === home }), !isResumptionInDoubt,
             world.network.now - brokenSince < Self.resumptionTime, world.databaseTrouble < brokenSince,
-            world.outOfReach[home.name].map({ $0 < brokenSince }) ?? true
+            world.outOfReach[home.name].map({ $0 < brokenSince }) ?? true,
+            world.owners.allSatisfy({ $0?.reached.contains(home.name) ?? true })
         else { return }
         world.blame("client \(index) cannot resume its session, which lived at \(home.name)")
     }

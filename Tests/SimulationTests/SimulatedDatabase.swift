@@ -46,10 +46,11 @@ final class SimulatedDatabase {
         return .stored(row: nextRow)
     }
 
-    func page(_ user: BareJID, after id: Int64, limit: Int, bytes: Int) -> [SpoolRow] {
+    func page(_ user: BareJID, after place: SpoolPosition, limit: Int, bytes: Int) -> [SpoolRow] {
         var page: [SpoolRow] = []
         var sum = 0
-        for row in spool[user, default: []].filter({ $0.id > id }).prefix(limit) where sum < bytes {
+        let rows = spool[user, default: []].sorted { $0.position < $1.position }
+        for row in rows.filter({ $0.position > place }).prefix(limit) where sum < bytes {
             page.append(row)
             sum += row.stanza.readableBytes
         }

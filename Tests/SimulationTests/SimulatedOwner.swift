@@ -15,6 +15,8 @@ final class SimulatedOwner: SimulatedProcess {
     let connection: SimulatedConnection
     private let keeper: OwnershipKeeper
     private let records: SessionRecordWriter
+    /// The other processes that are there for it.
+    private(set) var reached: Set<String> = []
     private var wasEvicted = false
     private var isLeaving = false
     /// It has given up its users, and ends.
@@ -166,8 +168,12 @@ final class SimulatedOwner: SimulatedProcess {
 }
 
 extension SimulatedOwner: SimulatedLinkOwner {
-    func instanceAvailable(_ instance: LinkInstance) { server.instanceAvailable(instance) }
+    func instanceAvailable(_ instance: LinkInstance) {
+        reached.insert(instance.name)
+        server.instanceAvailable(instance)
+    }
     func instanceUnavailable(_ instance: LinkInstance) {
+        reached.remove(instance.name)
         world.outOfReach[instance.name] = world.network.now
         server.instanceUnavailable(instance)
     }

@@ -71,9 +71,9 @@ struct SimulatedSpool: SpoolStorage {
             return connection.database.append(entry, quota: quota)
         }
     }
-    func load(_ user: BareJID, after id: Int64, limit: Int, bytes: Int) -> EventLoopFuture<[SpoolRow]> {
+    func load(_ user: BareJID, after place: SpoolPosition, limit: Int, bytes: Int) -> EventLoopFuture<[SpoolRow]> {
         connection.ask(user) { [database = connection.database] in
-            database.page(user, after: id, limit: limit, bytes: bytes)
+            database.page(user, after: place, limit: limit, bytes: bytes)
         }
     }
     func find(stableID: String) -> EventLoopFuture<[SpoolPlace]> { connection.loop.makeSucceededFuture([]) }

@@ -109,32 +109,33 @@ extension C2SConnectionStateMachine {
 
     // MARK: From SM
 
-    /// A stanza for the client as bytes, in the stream's content namespace.
+    /// A stanza for the client as bytes, in the stream's content namespace. `now` is in nanoseconds of the loop's clock.
     mutating func deliver(
         _ tag: StanzaTag,
         _ bytes: ByteBuffer,
         number: UInt64?,
         id: ByteBufferView?,
+        now: UInt64,
         into buffer: inout ByteBuffer
     ) -> Bool {
         guard phase == .session else { return false }
         buffer.writeImmutableBuffer(bytes)
         if let number {
             management.stanzaSent(number: number)
-            keep.sent(bytes, id: id)
+            keep.sent(bytes, id: id, now: now)
         }
         if tag.isRequest(in: bytes) { answerIsDue() }
         return true
     }
 
     /// A stanza for the client.
-    mutating func deliver(_ stanza: Stanza, number: UInt64?, into buffer: inout ByteBuffer) -> Bool {
+    mutating func deliver(_ stanza: Stanza, number: UInt64?, now: UInt64, into buffer: inout ByteBuffer) -> Bool {
         guard phase == .session else { return false }
         let bytes = stanza.encoded
         buffer.writeImmutableBuffer(bytes)
         if let number {
             management.stanzaSent(number: number)
-            keep.sent(bytes, id: nil)
+            keep.sent(bytes, id: nil, now: now)
         }
         if stanza.kind == .iq, stanza.type == "get" || stanza.type == "set" { answerIsDue() }
         return true

@@ -28,9 +28,12 @@ struct SessionKeep {
         /// The stable id, and behind it the stanza.
         private let bytes: ByteBuffer
         private let idLength: Int
+        /// When it was written, in nanoseconds of the loop's clock.
+        let since: UInt64
 
         /// Copies both: what was read from the link is not kept for them.
-        init(id: ByteBufferView?, stanza: ByteBuffer) {
+        init(id: ByteBufferView?, stanza: ByteBuffer, since: UInt64) {
+            self.since = since
             idLength = id?.count ?? 0
             var bytes = ByteBufferAllocator().buffer(capacity: idLength + stanza.readableBytes)
             if let id { bytes.writeBytes(id) }
@@ -90,8 +93,8 @@ struct SessionKeep {
     }
 
     /// A stanza was written to the client.
-    mutating func sent(_ stanza: ByteBuffer, id: ByteBufferView?) {
-        let entry = Unacknowledged(id: id, stanza: stanza)
+    mutating func sent(_ stanza: ByteBuffer, id: ByteBufferView?, now: UInt64) {
+        let entry = Unacknowledged(id: id, stanza: stanza, since: now)
         unacknowledged.append(entry)
         unacknowledgedBytes += entry.size
     }

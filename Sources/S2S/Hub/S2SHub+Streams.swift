@@ -51,7 +51,24 @@ extension S2SHub {
         self.metrics.authenticated.increment()
         self.refusals[pair.remote] = nil
         if stream.isInitiating { stream.beginManagement() }
+        let soon = NIODeadline.now() + Self.resumptionBesideAnother
+        for (token, lost) in self.lostIncoming where lost.pairs.contains(pair) {
+            self.lostIncoming[token]?.expiry = min(lost.expiry, soon)
+        }
         self.linkReady(pair, stream)
+    }
+
+    /// A peer that is within reach goes on with a stream that it lost as soon as that, or never: its process is gone.
+    private static let resumptionBesideAnother = TimeAmount.seconds(5)
+
+    /// The peer has us count anew on a stream of its: it does not go on with those of the same pairs that it lost. Nobody
+    /// knows what of our stanzas on them has arrived, and their senders are not to wait for that.
+    func countsAnew(_ stream: ServerStream) {
+        for (token, lost) in self.lostIncoming
+        where !lost.pairs.isDisjoint(with: stream.pairs) {
+            self.lostIncoming[token] = nil
+            self.gone(lost)
+        }
     }
 
     /// A peer was refused, or could not be reached, for lists. Any other refusal makes room for it.
@@ -91,8 +108,10 @@ extension S2SHub {
             Int64(stream.ledger.resumptionSeconds ?? .max),
             self.configuration.timeouts.resumption.components.seconds
         )
-        let expiry = NIODeadline.now() + .seconds(seconds)
         let pairs = Set(stream.pairs)
+        let isBesideAnother = !stream.isInitiating && self.streams.values.contains { !pairs.isDisjoint(with: $0.pairs) }
+        let time = TimeAmount.seconds(seconds)
+        let expiry = NIODeadline.now() + (isBesideAnother ? min(time, Self.resumptionBesideAnother) : time)
         var ledger = stream.ledger
         ledger.suspended()
         let lost = LostStream(ledger: ledger, remote: stream.remote, pairs: pairs, expiry: expiry)

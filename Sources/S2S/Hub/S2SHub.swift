@@ -69,7 +69,7 @@ final class S2SHub {
         let remote: String
         /// The pairs that were proved on it.
         let pairs: Set<FederationPair>
-        let expiry: NIODeadline
+        var expiry: NIODeadline
     }
 
     struct VerificationKey: Hashable {
@@ -216,7 +216,8 @@ final class S2SHub {
         }
     }
 
-    private func gone(_ lost: LostStream) {
+    /// A lost stream is not resumed any more.
+    func gone(_ lost: LostStream) {
         var ledger = lost.ledger
         let text = "the link to \(lost.remote) was lost, and it was not resumed in time"
         self.inDoubt(ledger.takeUnacknowledged(), FederationFailure(.remoteServerTimeout, text))

@@ -77,6 +77,7 @@ extension ServerStream {
         let token = isResumable ? Digest.randomName() : nil
         self.ledger.enable(token: token, seconds: seconds)
         self.management = .on
+        self.hub.countsAnew(self)
         self.send(ManagementElement.enabled(token: token, max: seconds))
     }
 

@@ -13,8 +13,8 @@ import DequeModule
 /// While it reads, what arrives for the user waits in `waiting`, so that spooled messages come first; while it is
 /// paused, what arrives is appended to the spool.
 ///
-/// Behind the last page it waits for what was being written meanwhile, and reads once more: rows that no page had would
-/// stay until somebody else reads.
+/// Before the first page it waits for what is being written, which may be older than what is there. Behind the last page
+/// it does so too, and reads once more: rows that no page had would stay until somebody else reads.
 struct SpoolState {
     enum Reading: Equatable {
         case idle
@@ -34,14 +34,14 @@ struct SpoolState {
     /// Rows that are acknowledged and not deleted yet.
     var doomed: Set<Int64> = []
     /// The last row that was read.
-    var position: Int64 = 0
+    var position = SpoolPosition.start
     /// A row before the position was left for later: the spool is to be read once more.
     var isIncomplete = false
     /// Writes that have not ended.
     var writes = 0
     /// Of them, messages that no session holds: a page that is read meanwhile may miss their rows.
     var appends = 0
-    /// All was read but for these: it is read once more when they are written.
+    /// It is read from the start, or once more, when these are written.
     var awaitsAppends = false
     /// By their stable ids, messages that sessions hold and whose rows are being written: a page may have such a row
     /// already, which is not to be sent again.

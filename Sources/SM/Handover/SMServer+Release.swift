@@ -94,7 +94,8 @@ extension SMServer {
         for (index, entry) in outbox.wire.enumerated() {
             let number = outbox.acknowledged + UInt64(index) + 1
             let id = entry.delivery == nil || entry.payload.stableID.isEmpty ? nil : entry.payload.stableID
-            say(.handover(.unacknowledged(.init(number: number, id: id, stanza: entry.payload.stanza))))
+            let age = max(0, now() - entry.payload.received)
+            say(.handover(.unacknowledged(.init(number: number, id: id, age: age, stanza: entry.payload.stanza))))
         }
         say(.detached)
     }

@@ -360,7 +360,8 @@ extension SMServer {
             user.known.acknowledged(id, isRemembered: true)
         }
         for sent in unacknowledged {
-            let outgoing = Outgoing(stanza: sent.stanza.compacted(), received: now(), stableID: sent.id ?? "")
+            let received = now() - sent.age
+            let outgoing = Outgoing(stanza: sent.stanza.compacted(), received: received, stableID: sent.id ?? "")
             var delivery: DeliveryID?
             if let id = sent.id {
                 delivery = user.known.delivery(of: id) ?? user.ledger.open(size: outgoing.encodedSize)

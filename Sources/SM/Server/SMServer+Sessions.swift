@@ -250,10 +250,11 @@ extension SMServer {
         sessions[session.name] = nil
         session.user.remove(session)
         records?.ended(session.name, of: session.user.jid)
+        // Before what waits for the end of the reading, which is newer.
+        inherit(session.outbox.removeAll(), of: session)
         stopReading(into: session)
         becomeUnavailable(session)
         for module in chain.modules { module.sessionEnded(session) }
-        inherit(session.outbox.removeAll(), of: session)
         sessionsChanged()
         logger.debug("session ended", metadata: ["jid": "\(session.jid)", "reason": "\(reason)"])
         users.noteIfIdle(session.user)

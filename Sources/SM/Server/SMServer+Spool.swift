@@ -163,7 +163,7 @@ extension SMServer {
     func readSpool(into session: Session) {
         let user = session.user
         guard user.spool.reading == .idle, configuration.sm.isEnabled(.offline) else { return }
-        user.spool.position = 0
+        user.spool.position = .start
         user.spool.isIncomplete = false
         readOn(into: session)
     }
@@ -180,7 +180,10 @@ extension SMServer {
         // What could not be written may be newer than rows, and is read in its place among them.
         for message in takeHomeless(of: user) { keep(message, for: user) }
         // The connection that reads is not behind those that write.
-        if user.spool.appends > 0 { user.spool.isIncomplete = true }
+        if user.spool.appends > 0 {
+            guard user.spool.position != .start else { return user.spool.awaitsAppends = true }
+            user.spool.isIncomplete = true
+        }
         let page = stores.spool.load(
             user.jid,
             after: user.spool.position,
@@ -207,11 +210,11 @@ extension SMServer {
 
     private func read(_ rows: [SpoolRow], into session: Session) {
         let user = session.user
-        guard let last = rows.map(\.id).max() else { return endOfSpool(session) }
-        user.spool.position = last
-        // By arrival: what a broken session left behind is stored later than what came after it.
-        let sorted = rows.sorted { ($0.stored, $0.id) < ($1.stored, $1.id) }
-        for (index, row) in sorted.enumerated() {
+        guard let last = rows.last else { return endOfSpool(session) }
+        var place = user.spool.position
+        user.spool.position = last.position
+        for row in rows {
+            defer { place = row.position }
             guard !user.ledger.rows.contains(row.id), !user.spool.doomed.contains(row.id),
                 !user.spool.isBeingWritten(row.stableID)
             else { continue }
@@ -224,7 +227,7 @@ extension SMServer {
             let size = outgoing.encodedSize
             guard session.outbox.hasRoom(for: size), !isMemoryShort(for: user, adding: size) else {
                 // It stays where it is, and those after it; those before it are known by the ledger.
-                user.spool.position = (sorted[index...].map(\.id).min() ?? last) - 1
+                user.spool.position = place
                 return pauseReading(into: session)
             }
             let type = MessageType(attribute: outgoing.stanza.type)
@@ -274,7 +277,7 @@ extension SMServer {
 
     private func readAgain(into session: Session) {
         session.user.spool.isIncomplete = false
-        session.user.spool.position = 0
+        session.user.spool.position = .start
         readOn(into: session)
     }
 
@@ -285,7 +288,8 @@ extension SMServer {
             let session = user.sessions.first(where: { $0.name == name })
         else { return }
         user.spool.awaitsAppends = false
-        readAgain(into: session)
+        // Where the database did not take them, it is not asked at once again.
+        if user.spool.homeless.isEmpty { readAgain(into: session) } else { readOnLater(into: session) }
     }
 
     /// What arrives meanwhile is stored behind the rest.
@@ -303,7 +307,7 @@ extension SMServer {
             user.spool.isIncomplete = true
             return
         }
-        user.spool.position = 0
+        user.spool.position = .start
         user.spool.reading = .paused(session.name)
     }
 

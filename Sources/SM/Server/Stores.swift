@@ -90,7 +90,7 @@ protocol BlocklistStorage {
 
 protocol SpoolStorage {
     func append(_ entry: SpoolEntry, quota: Int) -> EventLoopFuture<SpoolOutcome>
-    func load(_ user: BareJID, after id: Int64, limit: Int, bytes: Int) -> EventLoopFuture<[SpoolRow]>
+    func load(_ user: BareJID, after place: SpoolPosition, limit: Int, bytes: Int) -> EventLoopFuture<[SpoolRow]>
     func delete(_ ids: [Int64], of user: BareJID) -> EventLoopFuture<Int>
     func find(stableID: String) -> EventLoopFuture<[SpoolPlace]>
 }

@@ -23,14 +23,27 @@ enum SpoolOutcome: Sendable, Equatable {
     case noSuchUser
 }
 
+/// A place in a user's spool: in the order of arrival, which is not that of storing where a row had to be tried again.
+struct SpoolPosition: Sendable, Comparable {
+    static let start = SpoolPosition(stored: 0, id: 0)
+
+    /// ``SpoolRow/stored`` and ``SpoolRow/id`` of the row.
+    var stored: Int64
+    var id: Int64
+
+    static func < (left: Self, right: Self) -> Bool { (left.stored, left.id) < (right.stored, right.id) }
+}
+
 /// A message that waits for its user.
 struct SpoolRow: Sendable, Equatable {
     /// Rises in the order of storing; names the row to ``SpoolStore/delete(_:of:)``.
     var id: Int64
     var stableID: String
-    /// Microseconds since 1970 UTC.
+    /// When it arrived, in microseconds since 1970 UTC.
     var stored: Int64
     var stanza: ByteBuffer
+
+    var position: SpoolPosition { SpoolPosition(stored: stored, id: id) }
 }
 
 /// Whose spool a message is in.
@@ -40,7 +53,7 @@ struct SpoolPlace: Sendable, Equatable {
     var stored: Int64
 }
 
-/// Messages that wait for their user (XEP-0160), in the order in which they were stored.
+/// Messages that wait for their user (XEP-0160), in the order in which they arrived.
 final class SpoolStore {
     private let database: Database
     private var room = SpoolRoom()
@@ -83,10 +96,13 @@ final class SpoolStore {
         return answer.int(0).map { .stored(row: $0) } ?? .full
     }
 
-    /// A page of the messages of a user, oldest first, after the given id: at most `limit` of them, and none after
+    /// A page of the messages of a user, oldest first, after the given place: at most `limit` of them, and none after
     /// those that together have `bytes`. It is empty when there are no more.
-    func load(_ user: BareJID, after id: Int64, limit: Int, bytes: Int) -> EventLoopFuture<[SpoolRow]> {
-        database.rows(.loadSpool, for: user, [.int(id), .int(Int64(limit)), .int(Int64(bytes))]) { row in
+    func load(_ user: BareJID, after place: SpoolPosition, limit: Int, bytes: Int) -> EventLoopFuture<[SpoolRow]> {
+        let values: [DatabaseValue] = [
+            .int(place.stored), .int(place.id), .int(Int64(limit)), .int(Int64(bytes)),
+        ]
+        return database.rows(.loadSpool, for: user, values) { row in
             guard let id = row.int(0), let stableID = row.text(1), let stored = row.microseconds(2),
                 let stanza = row.bytes(3)
             else { return nil }
@@ -169,11 +185,12 @@ extension Statement {
         """
         WITH page AS (
             SELECT id, stable_id, stored, size, stanza FROM spool
-            WHERE user_id = \(user) AND id > $3 ORDER BY id LIMIT $4
+            WHERE user_id = \(user) AND (stored, id) > (to_timestamp($3::bigint / 1000000.0), $4::bigint)
+            ORDER BY stored, id LIMIT $5
         ), summed AS (
-            SELECT *, sum(size) OVER (ORDER BY id) - size AS before FROM page
+            SELECT *, sum(size) OVER (ORDER BY stored, id) - size AS before FROM page
         )
-        SELECT id, stable_id, stored, stanza FROM summed WHERE before < $5::bigint ORDER BY id
+        SELECT id, stable_id, stored, stanza FROM summed WHERE before < $6::bigint ORDER BY stored, id
         """
     )
     fileprivate static let findInSpool = Statement(

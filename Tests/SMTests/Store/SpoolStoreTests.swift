@@ -34,7 +34,7 @@ import XMPPCore
         #expect(outcomes.allSatisfy { $0.isStored })
         var rows: [SpoolRow] = []
         while true {
-            let last = rows.last?.id ?? 0
+            let last = rows.last?.position ?? .start
             let page = try await fixture.on {
                 SpoolStore(database: $0).load(StoreFixture.juliet, after: last, limit: 10, bytes: 1 << 20)
             }
@@ -49,6 +49,25 @@ import XMPPCore
         try await fixture.database.shutdown()
     }
 
+    @Test("What arrived earlier and is stored later comes first, on whatever page")
+    func arrivals() async throws {
+        let fixture = try await StoreFixture()
+        for number in [3, 1, 4, 0, 2] { _ = try await append([entry(number)], quota: 1000, to: fixture) }
+        var names: [String] = []
+        var last = SpoolPosition.start
+        while true {
+            let after = last
+            let page = try await fixture.on {
+                SpoolStore(database: $0).load(StoreFixture.juliet, after: after, limit: 2, bytes: 1 << 20)
+            }
+            guard let end = page.last?.position else { break }
+            names += page.map(\.stableID)
+            last = end
+        }
+        #expect(names == (0..<5).map { entry($0).stableID })
+        try await fixture.database.shutdown()
+    }
+
     @Test("A page ends with the row that makes it large enough, and is never empty while there are rows")
     func pageBytes() async throws {
         let fixture = try await StoreFixture()
@@ -60,13 +79,13 @@ import XMPPCore
         }
         _ = try await append(entries, quota: 1000, to: fixture)
         var pages: [[Int]] = []
-        var last: Int64 = 0
+        var last = SpoolPosition.start
         while true {
             let after = last
             let page = try await fixture.on {
                 SpoolStore(database: $0).load(StoreFixture.juliet, after: after, limit: 3, bytes: 3_000)
             }
-            guard let end = page.last?.id else { break }
+            guard let end = page.last?.position else { break }
             pages.append(page.map(\.stanza.readableBytes))
             last = end
         }
@@ -104,14 +123,14 @@ import XMPPCore
         let fixture = try await StoreFixture()
         _ = try await append((0..<5).map { entry($0) }, quota: 10, to: fixture)
         let juliet = StoreFixture.juliet
-        let rows = try await fixture.on { SpoolStore(database: $0).load(juliet, after: 0, limit: 100, bytes: 1 << 20) }
+        let rows = try await fixture.on { SpoolStore(database: $0).load(juliet, after: .start, limit: 100, bytes: 1 << 20) }
         let ids = rows.prefix(2).map(\.id)
         #expect(try await fixture.on { SpoolStore(database: $0).delete(ids, of: StoreFixture.romeo) } == 0)
         #expect(try await fixture.on { SpoolStore(database: $0).delete(ids, of: juliet) } == 2)
         #expect(try await fixture.on { SpoolStore(database: $0).delete(ids, of: juliet) } == 0)
         let names = ["session-3", "session-9"]
         #expect(try await fixture.on { SpoolStore(database: $0).delete(stableIDs: names, of: juliet) } == 1)
-        let left = try await fixture.on { SpoolStore(database: $0).load(juliet, after: 0, limit: 100, bytes: 1 << 20) }
+        let left = try await fixture.on { SpoolStore(database: $0).load(juliet, after: .start, limit: 100, bytes: 1 << 20) }
         #expect(left.map(\.stableID) == ["session-2", "session-4"])
         try await fixture.database.shutdown()
     }

@@ -211,11 +211,12 @@ struct FakeSpool: SpoolStorage {
             } ?? .noSuchUser
         }
     }
-    func load(_ user: BareJID, after id: Int64, limit: Int, bytes: Int) -> EventLoopFuture<[SpoolRow]> {
+    func load(_ user: BareJID, after place: SpoolPosition, limit: Int, bytes: Int) -> EventLoopFuture<[SpoolRow]> {
         database.run { [database] in
             var page: [SpoolRow] = []
             var sum = 0
-            for row in (database.accounts[user]?.spool ?? []).filter({ $0.id > id }).prefix(limit) where sum < bytes {
+            let rows = (database.accounts[user]?.spool ?? []).sorted { $0.position < $1.position }
+            for row in rows.filter({ $0.position > place }).prefix(limit) where sum < bytes {
                 page.append(row)
                 sum += row.stanza.readableBytes
             }
