@@ -231,7 +231,9 @@ import XMPPCore
         try conversation.enable()
         var out = ByteBuffer()
         for number in 1...3 {
-            #expect(conversation.machine.deliver(Stanza(kind: .message), number: UInt64(number), now: 0, into: &out) == true)
+            #expect(
+                conversation.machine.deliver(Stanza(kind: .message), number: UInt64(number), now: 0, into: &out) == true
+            )
         }
         #expect(conversation.machine.requestIsDue() == true)
         #expect(conversation.machine.requestIsDue() == false)

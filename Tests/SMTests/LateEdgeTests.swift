@@ -76,7 +76,9 @@ import XMPPCore
         #expect(new.takeEnd() == nil)
     }
 
-    @Test(arguments: [true, false]) func `of two that arrive together the one with a connection stays`(isFirst: Bool) throws {
+    @Test(arguments: [true, false]) func `of two that arrive together the one with a connection stays`(
+        isFirst: Bool
+    ) throws {
         world.server.mapChanged(OwnershipMap(epoch: 2, instances: [World.sm2]))
         world.server.mapChanged(OwnershipMap(epoch: 3, instances: [World.sm1]))
         world.loop.run()

@@ -181,7 +181,10 @@ extension SMServer {
         for message in takeHomeless(of: user) { keep(message, for: user) }
         // The connection that reads is not behind those that write.
         if user.spool.appends > 0 {
-            guard user.spool.position != .start else { return user.spool.awaitsAppends = true }
+            guard user.spool.position != .start else {
+                user.spool.awaitsAppends = true
+                return
+            }
             user.spool.isIncomplete = true
         }
         let page = stores.spool.load(

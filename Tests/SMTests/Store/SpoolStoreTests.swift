@@ -123,14 +123,18 @@ import XMPPCore
         let fixture = try await StoreFixture()
         _ = try await append((0..<5).map { entry($0) }, quota: 10, to: fixture)
         let juliet = StoreFixture.juliet
-        let rows = try await fixture.on { SpoolStore(database: $0).load(juliet, after: .start, limit: 100, bytes: 1 << 20) }
+        let rows = try await fixture.on {
+            SpoolStore(database: $0).load(juliet, after: .start, limit: 100, bytes: 1 << 20)
+        }
         let ids = rows.prefix(2).map(\.id)
         #expect(try await fixture.on { SpoolStore(database: $0).delete(ids, of: StoreFixture.romeo) } == 0)
         #expect(try await fixture.on { SpoolStore(database: $0).delete(ids, of: juliet) } == 2)
         #expect(try await fixture.on { SpoolStore(database: $0).delete(ids, of: juliet) } == 0)
         let names = ["session-3", "session-9"]
         #expect(try await fixture.on { SpoolStore(database: $0).delete(stableIDs: names, of: juliet) } == 1)
-        let left = try await fixture.on { SpoolStore(database: $0).load(juliet, after: .start, limit: 100, bytes: 1 << 20) }
+        let left = try await fixture.on {
+            SpoolStore(database: $0).load(juliet, after: .start, limit: 100, bytes: 1 << 20)
+        }
         #expect(left.map(\.stableID) == ["session-2", "session-4"])
         try await fixture.database.shutdown()
     }
