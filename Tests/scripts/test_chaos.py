@@ -174,6 +174,15 @@ def results(*, violations: dict | None = None, pairs: bool = False, **more) -> l
 
 
 class VerdictTests(unittest.TestCase):
+    def test_only_who_dies_with_all_who_know_its_sessions_may_refuse_resumptions(self):
+        def fault(*kinds):
+            return {"faults": [{"kind": kind, "component": component} for kind, component in kinds]}
+
+        for kinds in ([("kill", "sm"), ("stop", "c2s")], [("restart", "sm"), ("kill", "postgresql")]):
+            self.assertTrue(fault_table.leaves_nobody_who_knows(fault(*kinds)), kinds)
+        for kinds in ([("kill", "sm")], [("kill", "sm"), ("kill", "router")], [("kill", "c2s"), ("kill", "postgresql")], [("scale", "sm"), ("kill", "c2s")]):
+            self.assertFalse(fault_table.leaves_nobody_who_knows(fault(*kinds)), kinds)
+
     def test_a_faultless_run_has_no_violations(self):
         self.assertEqual(fault_table.violations(results()), [])
 

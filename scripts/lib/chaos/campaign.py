@@ -9,6 +9,7 @@ import time
 import typing
 
 from edges import Edges
+from fault_table import leaves_nobody_who_knows
 from faults import Fault, Injector
 from load_process import LoadProcess
 from private_suite import PrivateSuite
@@ -118,6 +119,8 @@ class Campaign:
         report = self.load.ask("report", seconds=60)
         report.pop("answer", None)
         violations = collections.Counter(report["violations"])
+        if any(map(leaves_nobody_who_knows, faults)):
+            report["refusedResumptions"] = violations.pop("failedResumption", 0)
         dropped = [judged for judged in map(self.edges.judge, list(self.disconnects)) if judged]
         self.disconnects.clear()
         violations["droppedByLivingC2S"] = len(dropped)

@@ -23,6 +23,13 @@ def of_type(results: list[dict], name: str) -> list[dict]:
     return [result for result in results if result["type"] == name]
 
 
+def leaves_nobody_who_knows(fault: dict) -> bool:
+    """Whether a session may be lost with all who know what its client was told: its owner together with its C2S, or
+    with the table of the sessions that no C2S has, which a crash of PostgreSQL empties."""
+    gone = {one["component"] for one in fault["faults"] if one["kind"] in ("kill", "stop", "restart")}
+    return "sm" in gone and bool(gone & {"c2s", "postgresql"})
+
+
 def violations(results: list[dict], judges_time: bool = True) -> list[str]:
     """What was broken, with examples; empty for a faultless run."""
     lines = []
@@ -96,7 +103,7 @@ def summary(results: list[dict], source: str) -> str:
     in_time = 100 * (1 - totals["late"] / totals["measured"]) if totals["measured"] else 0
     how = "two at once" if run["pairs"] else "one at a time"
     return (
-        f"{run['date'][:10]}, version {run['version']}, {run['cores']} cores, seed {run['seed']}: {run['faults']} times a fault, {how}; "
+        f"{run['date'][:10]}, version {run['version']}, {run['cores']} cores, seed {run['seed']}: {len(of_type(results, 'fault'))} times a fault, {how}; "
         f"{counts['router']} router, {counts['c2s']} C2S, {counts['sm']} SM, {counts.get('s2s', 0)} S2S, 1 PostgreSQL; {run['clients']} clients, "
         f"{run['rate']:,.0f} messages/s. {totals['sent']:,} messages were sent, {totals['acknowledged']:,} acknowledged, "
         f"{totals['received']:,} received, {totals['errors']:,} answered with an error; {in_time:.2f} % of those outside faults "
