@@ -41,6 +41,8 @@ struct SpoolState {
     var writes = 0
     /// Of them, messages that no session holds: a page that is read meanwhile may miss their rows.
     var appends = 0
+    /// They, in order: should the user go to another SM meanwhile, they are written once more, before what is newer.
+    private(set) var underWay: Deque<Outgoing> = []
     /// It is read from the start, or once more, when these are written.
     var awaitsAppends = false
     /// By their stable ids, messages that sessions hold and whose rows are being written: a page may have such a row
@@ -52,6 +54,20 @@ struct SpoolState {
     var homeless: [Outgoing] = []
     /// The database was away when they were to be written: rows are read when that is done, since some may be newer.
     var mustWriteFirst = false
+
+    /// A row is being written for a message that no session holds.
+    mutating func beginAppend(_ outgoing: Outgoing) { underWay.append(outgoing) }
+
+    /// That has ended.
+    mutating func endAppend(_ outgoing: Outgoing) {
+        if let place = underWay.firstIndex(where: { $0 === outgoing }) { underWay.remove(at: place) }
+    }
+
+    /// Takes the messages whose rows are being written, of a user that leaves.
+    mutating func takeUnderWay() -> Deque<Outgoing> {
+        defer { underWay = [] }
+        return underWay
+    }
 
     /// A row is being written for a message that a session holds.
     mutating func beginWriting(_ id: String) { held.insert(id) }

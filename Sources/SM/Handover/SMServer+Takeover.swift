@@ -37,6 +37,8 @@ extension SMServer {
         sendArrivalsOn()
         if !waitingResumptions.isEmpty { installArrivals() }
         release(under: map)
+        // What waits for the database and is another SM's to store goes there before what is newer.
+        retryPostponed()
         forwarded.mapChanged(to: map)
         sendForwarded()
         sendHeldOn()
@@ -58,7 +60,11 @@ extension SMServer {
         for arrival in arrivals.values where !owns(arrival.passport.jid.bare) {
             arrivals[arrival.name] = nil
             guard arrival.instance.isOwner, let owner = map.owner(of: arrival.passport.jid.bare) else { continue }
-            let sent = arrival.unacknowledged.map { SessionMessage.Content.handover(.unacknowledged($0)) }
+            let sent = arrival.unacknowledged.map { sent in
+                var older = sent
+                older.age += now() - arrival.since
+                return SessionMessage.Content.handover(.unacknowledged(older))
+            }
             for content in [.handover(.passport(arrival.passport))] + sent + arrival.held {
                 link.send(SessionMessage(session: arrival.name, attach: arrival.attach, content), to: owner)
             }
@@ -332,7 +338,7 @@ extension SMServer {
         session.settlement = InboundSettlement(run: passport.management?.settled ?? passport.received)
         session.restore(SessionState(passport.state))
         if let management = passport.management {
-            restore(management, arrival.unacknowledged, in: session)
+            restore(management, arrival, in: session)
         }
         user.insert(session)
         sessions[arrival.name] = session
@@ -345,7 +351,7 @@ extension SMServer {
     /// The counters of stream management, and what the client has not acknowledged.
     private func restore(
         _ management: SessionMessage.Management,
-        _ unacknowledged: [SessionMessage.Unacknowledged],
+        _ arrival: Arrival,
         in session: Session
     ) {
         let user = session.user
@@ -359,8 +365,8 @@ extension SMServer {
             if let delivery = user.known.delivery(of: id) { acknowledgedBefore(delivery, of: user) }
             user.known.acknowledged(id, isRemembered: true)
         }
-        for sent in unacknowledged {
-            let received = now() - sent.age
+        for sent in arrival.unacknowledged {
+            let received = arrival.since - sent.age
             let outgoing = Outgoing(stanza: sent.stanza.compacted(), received: received, stableID: sent.id ?? "")
             var delivery: DeliveryID?
             if let id = sent.id {

@@ -39,7 +39,7 @@ extension SMServer {
         }
     }
 
-    private func retryPostponed() {
+    func retryPostponed() {
         var due = postponed
         postponed = PassageQueue()
         postponedUsers = []

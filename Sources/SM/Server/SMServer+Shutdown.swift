@@ -81,6 +81,11 @@ extension SMServer {
                 if release == .orphaned(row: nil) || release == .underWay { left.append(entry.payload) }
             }
         }
+        // What another SM is to have in its place; the stable id keeps it from being two.
+        for outgoing in user.spool.takeUnderWay() {
+            outgoing.passage?.enterCustody()
+            left.append(outgoing)
+        }
         for passage in user.spool.waiting {
             let outgoing = Outgoing(
                 stanza: passage.stanza,

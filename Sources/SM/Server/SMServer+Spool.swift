@@ -24,14 +24,20 @@ extension SMServer {
         guard configuration.sm.isEnabled(.offline) else { return replyError(to: passage, .serviceUnavailable) }
         guard isStored(passage) else { return }
         passage.hold()
-        let entry = SpoolEntry(
-            user: user.jid,
+        // What could not be written is older.
+        for message in takeHomeless(of: user) { keep(message, for: user) }
+        let outgoing = Outgoing(
+            stanza: passage.stanza,
+            received: passage.received,
             stableID: passage.stableID,
-            stored: passage.received,
-            stanza: SpoolCodec.encode(passage.stanza)
+            passage: passage
         )
+        let entry = SpoolEntry(outgoing, for: user.jid)
+        user.spool.beginAppend(outgoing)
         append(entry, for: user, quota: configuration.sm.limits.offlineMessages) { result in
+            user.spool.endAppend(outgoing)
             switch result {
+            case .failure where user.isMoved: break
             case .success(.stored): self.metrics.messagesStored.increment()
             case .success(.full):
                 self.replyError(
@@ -65,8 +71,11 @@ extension SMServer {
         }
         // Whoever reads the spool may be past its place.
         if user.spool.reading != .idle { user.spool.isIncomplete = true }
+        user.spool.beginAppend(outgoing)
         append(SpoolEntry(outgoing, for: user.jid), for: user, quota: .max) { result in
-            if user.isMoved { return self.endedAfterMove(result, outgoing) }
+            user.spool.endAppend(outgoing)
+            // It is written once more, which tells what becomes of it.
+            guard !user.isMoved else { return }
             if case .success(.stored) = result {
                 // A row has it, no client: it is read from there, so it is not known as one that is done.
                 outgoing.passage?.leaveCustody()
@@ -77,12 +86,6 @@ extension SMServer {
             user.spool.homeless.append(outgoing)
             self.homeless.insert(user.jid)
         }
-    }
-
-    /// The next map came while the row was being written: without one the new owner has to take the message.
-    private func endedAfterMove(_ result: Result<SpoolOutcome, any Error>, _ outgoing: Outgoing) {
-        guard let passage = outgoing.passage else { return }
-        if case .failure = result { sendOn(passage) } else { passage.leaveCustody() }
     }
 
     func isStored(_ passage: Passage) -> Bool {
