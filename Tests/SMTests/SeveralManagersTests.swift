@@ -128,6 +128,22 @@ import XMPPCore
         #expect(try ask(second, "user-remove", ["user": bob]).error?.condition == "item-not-found")
     }
 
+    @Test("What an SM was storing when it was evicted is not settled by it", arguments: [true, false])
+    func evictedWhileStoring(isEvicted: Bool) throws {
+        TestClient.online(second, bob).close()
+        let anns = TestClient.online(first, ann, resume: true)
+        first.database.isSlow = true
+        chat(anns, "one")
+        #expect(first.server.forwarded.count == 1)
+        if isEvicted { second.server.evicted() }
+        first.database.isSlow = false
+        for _ in 0..<5 {
+            first.database.answer()
+            first.loop.run()
+        }
+        #expect(first.server.forwarded.count == (isEvicted ? 1 : 0))
+    }
+
     @Test("A user that goes to another SM while the account is removed is logged in at that one no longer")
     func movedWhileRemoved() throws {
         _ = TestClient.online(second, bob)

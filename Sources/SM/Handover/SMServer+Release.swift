@@ -2,6 +2,7 @@
 
 import ComponentLink
 import Daemon
+import DequeModule
 import Logging
 import NIOCore
 import XMPPCore
@@ -105,6 +106,8 @@ extension SMServer {
         logger.error("other instances took this one for dead: it begins anew")
         for user in users.all {
             user.isMoved = true
+            // Their senders have it, and hear of the next owner.
+            for outgoing in user.spool.takeUnderWay() { outgoing.passage?.abandon() }
             for session in user.sessions {
                 sessions[session.name] = nil
                 session.expiry?.cancel()
