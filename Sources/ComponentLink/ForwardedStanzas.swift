@@ -70,6 +70,8 @@ package struct ForwardedStanzas<Item> {
     /// the others nothing. Some may be answered meanwhile.
     private var unsent: [String: Deque<UInt64>] = [:]
     private var last: UInt64
+    /// The map in force.
+    private var map = OwnershipMap.none
     /// What all of them count.
     package private(set) var bytes = 0
     /// What is settled and not reported, by the instance that forwarded it.
@@ -213,11 +215,15 @@ package struct ForwardedStanzas<Item> {
         self.entries[token]?.isOnTheWire = true
     }
 
-    /// Those for users who are somebody else's now are sent again, in order.
+    /// Those for users who are somebody else's now are sent again, in order. So are all where a map was missed: an owner
+    /// that was none under that one takes nothing of what it was sent before.
     package mutating func mapChanged(to map: OwnershipMap) {
+        // A single owner does not expect that anything comes twice, and was never evicted.
+        let isMissingOne = self.map.instances.count > 1 && map.epoch > self.map.epoch + 1
+        self.map = map
         let moved = self.tokens { entry in
             guard case .user(let user) = entry.target else { return false }
-            return map.owner(of: user) != entry.owner
+            return isMissingOne || map.owner(of: user) != entry.owner
         }
         for token in moved {
             guard case .user(let user)? = self.entries[token]?.target else { continue }

@@ -25,6 +25,19 @@ import XMPPCore
         #expect(self.all(&stanzas).isEmpty)
     }
 
+    @Test(arguments: [(2, []), (3, [1, 2])] as [(UInt64, [Int])])
+    func `All that is for users is sent again where a map was missed`(epoch: UInt64, again: [Int]) throws {
+        var stanzas = ForwardedStanzas<Int>()
+        let user = try BareJID("x@a.example")
+        let first = OwnershipMap(epoch: 1, instances: ["y", "z"])
+        let owner = try #require(first.owner(of: user))
+        stanzas.mapChanged(to: first)
+        for number in 1...2 { _ = stanzas.add(number, size: 1, for: .user(user), to: owner) }
+        #expect(self.all(&stanzas) == [1, 2])
+        stanzas.mapChanged(to: OwnershipMap(epoch: epoch, instances: ["y", "z"]))
+        #expect(self.all(&stanzas) == again)
+    }
+
     @Test func `The bound holds`() {
         var stanzas = ForwardedStanzas<Int>(maximumCount: 2, maximumBytes: 10)
         #expect(stanzas.add(1, size: 11, for: .federation(self.pair), to: "x") == nil)

@@ -56,6 +56,8 @@ extension SMServer {
     func received(_ stanza: SessionMessage.Forwarded, from instance: String) {
         // One for a user who is not ours any more is sent again by its sender, under the new map.
         guard let to = stanza.stanza.to?.bare, owns(to) else { return }
+        // What is left of the time before an eviction comes again, behind what was dropped with it.
+        guard stanza.epoch > evictedUnder else { return }
         // No link but a C2S speaks for our domains, and another SM for what a C2S gave it.
         guard instance.isOwner || stanza.stanza.from.map({ !hosted.contains($0.domain) }) ?? false else {
             return logger.error(

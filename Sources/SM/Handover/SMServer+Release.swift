@@ -116,6 +116,7 @@ extension SMServer {
                 session.state = .ended
             }
         }
+        evictedUnder = map.epoch
         map = OwnershipMap(epoch: map.epoch, instances: [])
         users.removeAll()
         sessionsChanged()

@@ -59,6 +59,8 @@ final class SMServer {
     var isMakingRoom = false
     /// Sessions that read the spool and wait for memory.
     var starved: [Session] = []
+    /// The epoch of the last map under which others took the process for gone; 0: none did.
+    var evictedUnder: UInt64 = 0
     /// How far each C2S has read, by its name.
     var flows: [String: InstanceFlow] = [:]
     /// What waits for the link and is for domains that are not ours.
