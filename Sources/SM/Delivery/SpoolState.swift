@@ -39,10 +39,9 @@ struct SpoolState {
     var isIncomplete = false
     /// Writes that have not ended.
     var writes = 0
-    /// Of them, messages that no session holds: a page that is read meanwhile may miss their rows.
-    var appends = 0
-    /// They, in order: should the user go to another SM meanwhile, they are written once more, before what is newer.
-    private(set) var underWay: Deque<Outgoing> = []
+    /// Of them, messages that no session held when they began, in order: should the user go to another SM meanwhile, they
+    /// are written once more, before what is newer.
+    private var underWay: Deque<Outgoing> = []
     /// It is read from the start, or once more, when these are written.
     var awaitsAppends = false
     /// By their stable ids, messages that sessions hold and whose rows are being written: a page may have such a row
@@ -75,15 +74,18 @@ struct SpoolState {
     /// That has ended.
     mutating func endWriting(_ id: String) {
         held.remove(id)
-        if orphaned.remove(id) != nil { appends -= 1 }
+        orphaned.remove(id)
     }
 
     /// The session has ended while the row is being written.
     mutating func orphan(_ id: String) {
-        if held.contains(id), orphaned.insert(id).inserted { appends += 1 }
+        if held.contains(id) { orphaned.insert(id) }
     }
 
     func isBeingWritten(_ id: String) -> Bool { held.contains(id) }
+
+    /// Messages that no session holds whose rows are being written: a page that is read meanwhile may miss them.
+    var appends: Int { underWay.count + orphaned.count }
 
     var isIdle: Bool {
         reading == .idle && waiting.isEmpty && writes == 0 && homeless.isEmpty && doomed.isEmpty

@@ -69,7 +69,7 @@ extension SMServer {
             return ended(user.ledger.written(entry.delivery, row: nil, isFinal: true), outgoing, entry)
         }
         user.spool.beginWriting(outgoing.stableID)
-        append(SpoolEntry(outgoing, for: user.jid), for: user, quota: .max, isHeld: true) { result in
+        append(SpoolEntry(outgoing, for: user.jid), for: user, quota: .max) { result in
             user.spool.endWriting(outgoing.stableID)
             switch result {
             case .success(.stored(let row)):

@@ -92,20 +92,16 @@ extension SMServer {
         OfflinePolicy.isStored(MessageType(attribute: passage.stanza.type), passage.children)
     }
 
-    /// `isHeld`: a session holds the message, which does not have to be read from its row.
     func append(
         _ entry: SpoolEntry,
         for user: User,
         quota: Int,
-        isHeld: Bool = false,
         completion: @escaping (Result<SpoolOutcome, any Error>) -> Void
     ) {
         user.spool.writes += 1
-        if !isHeld { user.spool.appends += 1 }
         user.spool.mayHaveRows = true
         stores.spool.append(entry, quota: quota).assumeIsolated().whenComplete { result in
             user.spool.writes -= 1
-            if !isHeld { user.spool.appends -= 1 }
             completion(result)
             self.readAppends(of: user)
             self.users.noteIfIdle(user)
